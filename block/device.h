@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,8 +21,9 @@ namespace drseed::block {
 
 enum class Access { kRead, kReadWrite };
 
-// kAuto: reads take what the page cache already holds, and go past it (O_DIRECT) for the rest; writes are direct.
-// Where O_DIRECT is refused (tmpfs, some file systems), kAuto falls back to buffered, kDirect is an error.
+// kAuto: a read that the page cache holds whole is taken from there (Linux 6.5 or newer can tell without reading
+// ahead), others go past it (O_DIRECT); writes are direct. Where O_DIRECT is refused (tmpfs, some file systems), kAuto
+// falls back to buffered, kDirect is an error.
 enum class IoMode { kAuto, kDirect, kBuffered };
 
 enum class Kind { kBlockDevice, kRegularFile };
@@ -30,7 +32,7 @@ struct OpenOptions {
   Access access = Access::kRead;
   IoMode io = IoMode::kAuto;
   bool exclusive = false;  // O_EXCL on a block device: fails with kRefused while it is mounted or held
-  bool create = false;     // a regular file that is missing is created, empty, mode 0600
+  bool create = false;     // a regular file that is missing is created, empty, mode 0600; not below /dev (kUsage)
 };
 
 struct Extent {
@@ -47,10 +49,11 @@ class Device {
 
   const std::string& path() const { return path_; }
   Kind kind() const { return kind_; }
-  std::uint64_t size_bytes() const { return size_bytes_; }
+  std::uint64_t size_bytes() const { return size_bytes_.load(); }
   std::uint32_t logical_sector_bytes() const { return logical_sector_bytes_; }    // 512 for a file
   std::uint32_t physical_sector_bytes() const { return physical_sector_bytes_; }  // 4096 for a file
-  // What offset, length and memory of direct I/O must be multiples of.
+  // What offset, length and memory of direct I/O must be multiples of. At least a page, also where the disk would take
+  // less: direct and buffered writes that share a page of the cache could undo each other.
   std::uint32_t alignment_bytes() const { return alignment_bytes_; }
   bool direct() const { return direct_fd_.valid(); }
   int buffered_fd() const { return fd_.get(); }
@@ -60,7 +63,8 @@ class Device {
   // The descriptor for one request: the direct one where it is open and everything is aligned, else the buffered one.
   int fd_for(const void* data, std::uint64_t offset_bytes, std::uint64_t length_bytes) const;
 
-  // Reads or writes exactly that many bytes. A read past the end is kEnvironment, naming the offset.
+  // Reads or writes exactly that many bytes. Past the end is kEnvironment, naming the offset (ENODATA, ENOSPC): a file
+  // grows by grow() only.
   Result<> read(std::span<std::uint8_t> bytes, std::uint64_t offset_bytes) const;
   Result<> write(std::span<const std::uint8_t> bytes, std::uint64_t offset_bytes);
 
@@ -83,24 +87,31 @@ class Device {
 
   // Called by io_queue.h as well, so that a failure there fails the device too.
   void fail_flush(int system_errno) { flush_errno_.store(system_errno); }
+  int flush_errno() const { return flush_errno_.load(); }  // 0: no flush has failed
   Result<> check_usable() const;
 
  private:
   Device() = default;
+  Result<> find_geometry();
+  Result<> open_direct(int open_flags);
+  Result<> check_writable(std::uint64_t offset_bytes, std::uint64_t length_bytes) const;
+  Result<> write_zeros(Extent range);
 
   std::string path_;
   Kind kind_ = Kind::kRegularFile;
   IoMode io_ = IoMode::kAuto;
   UniqueFd fd_;
   UniqueFd direct_fd_;
-  std::uint64_t size_bytes_ = 0;
+  std::atomic<std::uint64_t> size_bytes_{0};
   std::uint32_t logical_sector_bytes_ = 512;
   std::uint32_t physical_sector_bytes_ = 4096;
   std::uint32_t alignment_bytes_ = 4096;
   std::atomic<int> flush_errno_{0};
+  std::mutex flush_mutex_;  // one fdatasync at a time: the kernel tells an error to one of two only
 };
 
-// True if both paths name the same disk: the same device number or inode, or one is a loop device over the other.
+// True if both paths name the same disk: the same device number or inode, one is a loop device over the other (chains
+// too), or both are loop devices over the same.
 Result<bool> same_disk(const std::string& path_a, const std::string& path_b);
 
 }  // namespace drseed::block

@@ -3,9 +3,10 @@
 //
 // Owned and used by one thread. The caller owns the buffers, which must stay until their completion is returned. A
 // request is completed once and whole: short transfers are continued inside. A read that meets the end of the device
-// completes with -ENODATA. A failed flush fails the device (Device::fail_flush): later writes and flushes complete with
-// that error. In IoMode::kAuto a read first takes what the page cache holds without waiting (RWF_NOWAIT), the rest goes
-// to the direct descriptor.
+// completes with ENODATA, a write past it with ENOSPC. A flush covers the writes that were completed before it was
+// submitted. A failed flush fails the device (Device::fail_flush): later writes and flushes complete with that error.
+// In IoMode::kAuto a read that the page cache holds is taken from there without waiting (RWF_NOWAIT), others go to the
+// direct descriptor.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,7 @@ struct IoRequest {
 
 struct IoCompletion {
   std::uint64_t tag = 0;
-  int system_errno = 0;  // 0: done whole
+  int system_errno = 0;  // 0: done whole; never negative
 };
 
 enum class IoEngine { kAuto, kUring, kThreads };
@@ -48,7 +49,8 @@ class IoQueue {
 
 // kAuto takes io_uring where the kernel allows it, else threads, with one line in the log that names the likely cause
 // (io_uring_disabled sysctl, a container's seccomp profile, memlock). $DRSEED_IO_ENGINE=threads forces the fallback.
-// kUring is an error where io_uring is not to be had. The device must outlive the queue.
+// kUring is an error where io_uring is not to be had. The device must outlive the queue. 1 <= depth <= kIoDepthMax.
+inline constexpr std::size_t kIoDepthMax = 4096;  // beyond any disk's queue; keeps a ring below the memlock limit
 Result<std::unique_ptr<IoQueue>> make_io_queue(Device& device, std::size_t depth, IoEngine engine = IoEngine::kAuto);
 
 }  // namespace drseed::block

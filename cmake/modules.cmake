@@ -5,7 +5,7 @@ set(DRSEED_PURE_ALLOWED fmt::fmt tl::expected PkgConfig::xxhash)
 
 function(drseed_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-                                           -Wcast-align -Wnull-dereference)
+ -Wcast-align)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
 endfunction()
 

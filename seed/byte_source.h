@@ -29,7 +29,8 @@ class FdSource : public ByteSource {
   Result<std::size_t> read(std::span<std::uint8_t> bytes) override;
   // The next `length` bytes (fewer at the end), which read() will return again.
   Result<std::span<const std::uint8_t>> peek(std::size_t length);
-  std::uint64_t position_bytes() const { return position_bytes_; }  // bytes handed out by read()
+  std::uint64_t position_bytes() const { return position_bytes_; }         // bytes handed out by read()
+  std::size_t ahead_bytes() const { return ahead_.size() - ahead_used_; }  // peeked and not yet read
   const std::string& name() const { return name_; }
   int fd() const { return fd_.get(); }
 

@@ -1,0 +1,31 @@
+#include "base/interrupt.h"
+
+#include <csignal>
+
+namespace drseed {
+namespace {
+
+volatile std::sig_atomic_t interrupt_signal = 0;
+
+void on_signal(int number) {
+  interrupt_signal = number;
+}
+
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  // A reader that closes the pipe gives EPIPE, which becomes an error with a name.
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+Result<> check_interrupt() {
+  if (interrupt_signal == 0) return {};
+  return fail(ErrorCode::kInterrupted, "interrupted by signal {}", static_cast<int>(interrupt_signal));
+}
+
+}  // namespace drseed

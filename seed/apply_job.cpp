@@ -1,0 +1,383 @@
+#include "seed/apply_job.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+
+#include "base/log.h"
+#include "base/progress.h"
+#include "seed/entry_spool.h"
+#include "seed/ordered_digests.h"
+#include "seed/pipeline.h"
+#include "seed/segment_prover.h"
+#include "seed/verify_job.h"
+
+namespace drseed::seed {
+namespace {
+
+constexpr std::uint64_t kZeroPieceBytes =
+    64 << 20;  // longest run of zeros handled at once: bounds waiting and progress steps
+
+// The target of one apply: opened, checked, with its journal and writer.
+class Target {
+ public:
+  Target(const std::string& path, const ApplyOptions& options) : path_(path), options_(options) {}
+
+  // disk_bytes: of the image, where it is known.
+  Result<> open(const std::string& image_identity, std::optional<std::uint64_t> disk_bytes, std::size_t depth) {
+    journal_.image = image_identity;
+    if (path_ == "-") {
+      writer_ = open_pipe_writer(UniqueFd(dup(STDOUT_FILENO)), journal_.damaged);
+      return {};
+    }
+    block::OpenOptions open;
+    open.access = block::Access::kReadWrite;
+    open.exclusive = options_.exclusive;
+    open.create = true;
+    const bool existed = access(path_.c_str(), F_OK) == 0;
+    device_ = DRSEED_TRY(block::Device::open(path_, open));
+    journal_.target = describe_target(*device_);
+    journal_file_ = journal_path(options_.state_directory, path_);
+    const bool resumes = options_.resume && DRSEED_TRY(load_earlier());
+    auto checked = options_.check_target(*device_, resumes);
+    if (checked) checked = check_size(disk_bytes);
+    if (!checked) {
+      if (!existed) unlink(path_.c_str());
+      return checked;
+    }
+    DeviceWriterOptions writing;
+    writing.depth = depth;
+    writing.journal_path = journal_file_;
+    writing.zero_from_bytes = device_->kind() == block::Kind::kRegularFile ? device_->size_bytes() : UINT64_MAX;
+    if (disk_bytes && device_->kind() == block::Kind::kRegularFile && *disk_bytes > device_->size_bytes())
+      DRSEED_TRY(device_->grow(*disk_bytes));
+    writer_ = DRSEED_TRY(open_device_writer(*device_, journal_, writing));
+    return {};
+  }
+
+  TargetWriter& writer() { return *writer_; }
+  block::Device* device() { return device_.get(); }  // null for a pipe
+  const ApplyJournal& journal() const { return journal_; }
+  bool done_earlier(Range range) const { return earlier_.contains(range); }
+
+  Result<> close() { return journal_file_.empty() ? Result<>{} : remove_journal(journal_file_); }
+
+ private:
+  Result<bool> load_earlier() {
+    auto earlier = DRSEED_TRY(load_journal(journal_file_));
+    if (!earlier) {
+      log::warn("{}: no earlier apply is known ({}); starting at the beginning", path_, journal_file_);
+      return false;
+    }
+    if (earlier->image != journal_.image || earlier->target != journal_.target) {
+      return fail(ErrorCode::kRefused,
+                  "{}: the interrupted apply was of {} to {}, now it is {} to {}; apply without --resume to start anew",
+                  journal_file_, earlier->image, earlier->target, journal_.image, journal_.target);
+    }
+    journal_.done = earlier_ = std::move(earlier->done);
+    log::info("{}: resuming, {} bytes are there", path_, earlier_.total_bytes());
+    return true;
+  }
+
+  Result<> check_size(std::optional<std::uint64_t> disk_bytes) const {
+    if (!disk_bytes || device_->kind() == block::Kind::kRegularFile || *disk_bytes <= device_->size_bytes()) return {};
+    return fail(ErrorCode::kRefused, "{}: has {} bytes, the image needs {}: too small; nothing was written", path_,
+                device_->size_bytes(), *disk_bytes);
+  }
+
+  const std::string& path_;
+  const ApplyOptions& options_;
+  std::unique_ptr<block::Device> device_;
+  std::string journal_file_;
+  ApplyJournal journal_;
+  RangeSet earlier_;
+  std::unique_ptr<TargetWriter> writer_;
+};
+
+// Turns data and zeros that the target already holds into kIdentical.
+class IdenticalCheck {
+ public:
+  IdenticalCheck(const block::Device* device, bool wanted) : device_(wanted ? device : nullptr) {}
+
+  void operator()(Piece& piece) {
+    const bool candidate = piece.kind == Piece::Kind::kData || piece.kind == Piece::Kind::kZeros;
+    if (device_ == nullptr || !candidate || piece.range.end() > device_->size_bytes() || !same(piece)) return;
+    piece.kind = Piece::Kind::kIdentical;
+    piece.plain = block::Buffer();
+  }
+
+ private:
+  // A range that cannot be read is not the same: it is written.
+  bool same(const Piece& piece) {
+    if (scratch_ == nullptr) {
+      pool_ = std::make_unique<block::BufferPool>(1, kChunkBytes);
+      scratch_ = std::make_unique<block::Buffer>(pool_->take());
+    }
+    for (std::uint64_t done = 0; done < piece.range.length_bytes; done += kChunkBytes) {
+      const auto found = scratch_->first(std::min<std::uint64_t>(kChunkBytes, piece.range.length_bytes - done));
+      if (!device_->read(found, piece.range.offset_bytes + done)) return false;
+      const bool equal =
+          piece.zeros ? all_zero(found) : std::memcmp(found.data(), piece.plain.data() + done, found.size()) == 0;
+      if (!equal) return false;
+    }
+    return true;
+  }
+
+  static constexpr std::size_t kChunkBytes = 1 << 20;
+  const block::Device* device_;
+  std::unique_ptr<block::BufferPool> pool_;
+  std::unique_ptr<block::Buffer> scratch_;
+};
+
+// What was applied, kept for the read-back.
+class Applied {
+ public:
+  explicit Applied(bool wanted) : wanted_(wanted) {}
+
+  Result<> add(const Piece& piece) {
+    if (!wanted_) return {};
+    IndexEntry entry{};
+    entry.offset_bytes = piece.range.offset_bytes;
+    entry.length_bytes = piece.range.length_bytes;
+    entry.sha256 = piece.sha256;
+    if (piece.kind != Piece::Kind::kDamaged)
+      entry.kind = static_cast<std::uint16_t>(piece.zeros ? EntryKind::kZeros : EntryKind::kData);
+    end_bytes_ = piece.range.end();
+    return entries_.add(entry);
+  }
+
+  // Reads the target back, past the page cache where O_DIRECT is to be had.
+  Result<> read_back(const std::string& path, std::uint32_t segment_bytes, const JobOptions& job, ApplyReport& report) {
+    block::OpenOptions open;
+    open.io = block::IoMode::kDirect;
+    auto device = block::Device::open(path, open);
+    if (!device) {
+      open.io = block::IoMode::kBuffered;
+      device = block::Device::open(path, open);
+      if (device) posix_fadvise((*device)->buffered_fd(), 0, 0, POSIX_FADV_DONTNEED);
+      report.read_back_cached = true;
+    }
+    if (!device) return tl::unexpected(device.error());
+    std::uint64_t next = 0;
+    const ExpectedSource expected = [&]() -> Result<std::optional<Expected>> {
+      if (next == entries_.count()) return std::nullopt;
+      const auto entry = DRSEED_TRY(entries_.at(next++));
+      return Expected{{entry.offset_bytes, entry.length_bytes},
+                      entry.kind == static_cast<std::uint16_t>(EntryKind::kZeros),
+                      entry.kind == 0,
+                      entry.sha256};
+    };
+    report.read_back_bad =
+        DRSEED_TRY(compare_disk(**device, end_bytes_, segment_bytes, expected, "read back", job)).bad;
+    report.read_back_done = true;
+    return {};
+  }
+
+ private:
+  const bool wanted_;
+  EntrySpool entries_;
+  std::uint64_t end_bytes_ = 0;
+};
+
+// Delivers an image's segments, long runs of zeros in pieces.
+class PieceSource {
+ public:
+  explicit PieceSource(ImageReader& image) : image_(image) {}
+
+  Result<std::optional<StoredSegment>> next() {
+    if (zeros_left_.length_bytes == 0) {
+      auto segment = DRSEED_TRY(image_.next());
+      if (!segment || segment->kind != StoredSegment::Kind::kZeros) return segment;
+      zeros_left_ = segment->range;
+    }
+    StoredSegment piece;
+    piece.kind = StoredSegment::Kind::kZeros;
+    piece.range = {zeros_left_.offset_bytes, std::min(zeros_left_.length_bytes, kZeroPieceBytes)};
+    zeros_left_ = {piece.range.end(), zeros_left_.length_bytes - piece.range.length_bytes};
+    return piece;
+  }
+
+ private:
+  ImageReader& image_;
+  Range zeros_left_;
+};
+
+class Prover {
+ public:
+  Prover(block::BufferPool& pool, const Target& target, IdenticalCheck identical)
+      : pool_(pool), target_(target), identical_(std::move(identical)) {}
+
+  Result<Piece> operator()(StoredSegment segment) {
+    Piece piece;
+    piece.range = segment.range;
+    piece.sha256 = segment.sha256;
+    piece.unreadable = std::move(segment.unreadable);
+    piece.zeros = segment.kind == StoredSegment::Kind::kZeros;
+    if (segment.kind == StoredSegment::Kind::kDamaged) {
+      piece.problem = std::move(segment.problem);
+    } else if (target_.done_earlier(piece.range)) {
+      piece.kind = Piece::Kind::kEarlier;
+    } else if (piece.zeros) {
+      piece.kind = Piece::Kind::kZeros;
+      identical_(piece);
+    } else {
+      DRSEED_TRY(prove(segment, piece));
+    }
+    return piece;
+  }
+
+ private:
+  Result<> prove(const StoredSegment& segment, Piece& piece) {
+    piece.plain = pool_.take();
+    if (!piece.plain) return fail(ErrorCode::kInterrupted, "stopped");
+    const auto proven = prover_.prove(segment, piece.plain.first(piece.range.length_bytes));
+    if (proven) {
+      piece.kind = Piece::Kind::kData;
+      identical_(piece);
+    } else {
+      piece.problem =
+          fmt::format("{} (volume {}, byte {})", proven.error().message(), segment.volume, segment.position_bytes);
+      piece.plain = block::Buffer();
+    }
+    return {};
+  }
+
+  SegmentProver prover_;
+  block::BufferPool& pool_;
+  const Target& target_;
+  IdenticalCheck identical_;
+};
+
+Result<> finish_apply(Target& target, Applied& applied, const std::string& path, std::uint32_t segment_bytes,
+                      const ApplyOptions& options, ApplyReport& report) {
+  DRSEED_TRY(target.writer().finish());
+  report.totals = target.writer().totals();
+  report.damaged = target.journal().damaged;
+  if (options.read_back && target.device() != nullptr)
+    DRSEED_TRY(applied.read_back(path, segment_bytes, options.job, report));
+  return target.close();
+}
+
+}  // namespace
+
+Result<ApplyReport> apply_image(ImageReader& image, const std::string& target_path, const ApplyOptions& options) {
+  ApplyReport report;
+  report.disk_bytes = image.disk_bytes();
+  const auto segment_bytes = image.header().segment_bytes;
+  const auto shape = job_shape(options.job, segment_bytes);
+  block::BufferPool pool(shape.in_flight + shape.read_ahead, segment_bytes);
+  Target target(target_path, options);
+  DRSEED_TRY(target.open("image " + to_string(image.header().image_id), image.disk_bytes(), shape.read_ahead));
+  image.set_buffers(shape.in_flight + 2);
+  PieceSource source(image);
+  Applied applied(options.read_back);
+  Progress progress("applied", image.disk_bytes(), options.job.progress);
+  RateLimit rate(options.job.rate_limit_bytes);
+  const auto produce = [&]() -> Result<std::optional<StoredSegment>> {
+    auto segment = DRSEED_TRY(source.next());
+    if (segment && segment->kind == StoredSegment::Kind::kData) rate.wait_for(segment->range.length_bytes);
+    return segment;
+  };
+  auto result = run_pipeline<StoredSegment, Piece>(
+      shape.threads, shape.in_flight, produce,
+      [&] { return Prover(pool, target, IdenticalCheck(target.device(), options.skip_identical)); },
+      [&](Piece piece) -> Result<> {
+        DRSEED_TRY(applied.add(piece));
+        if (piece.kind == Piece::Kind::kEarlier) {
+          progress.add_earlier(piece.range.length_bytes);
+        } else {
+          progress.add(piece.range.length_bytes);
+        }
+        return target.writer().apply(std::move(piece));
+      },
+      [&] {
+        pool.stop();
+        image.stop();
+      });
+  if (!result) {
+    target.writer().abandon();
+    return tl::unexpected(result.error());
+  }
+  DRSEED_TRY(finish_apply(target, applied, target_path, segment_bytes, options, report));
+  report.problems = image.problems();
+  report.seconds = progress.seconds();
+  return report;
+}
+
+Result<ApplyReport> apply_foreign(ForeignImage& image, const std::string& identity,
+                                  const std::vector<DigestKind>& kinds, const std::string& target_path,
+                                  const ApplyOptions& options) {
+  ApplyReport report;
+  constexpr std::uint32_t kPieceBytes = kSegmentBytesDefault;
+  const auto shape = job_shape(options.job, kPieceBytes);
+  block::BufferPool pool(2 * shape.in_flight + shape.read_ahead + OrderedDigests::kQueueLength + 1, kPieceBytes);
+  Target target(target_path, options);
+  DRSEED_TRY(target.open(identity, image.size_bytes, shape.read_ahead));
+  Applied applied(options.read_back);
+  Progress progress("applied", image.size_bytes.value_or(0), options.job.progress);
+  RateLimit rate(options.job.rate_limit_bytes);
+  OrderedDigests digests(kinds);
+  std::uint64_t offset = 0;
+
+  // Reading is a decompressor's work and the same thread hashes nothing: the digests have threads of their own.
+  const auto produce = [&]() -> Result<std::optional<Piece>> {
+    Piece piece;
+    piece.plain = pool.take();
+    if (!piece.plain) return fail(ErrorCode::kInterrupted, "stopped");
+    const auto got = DRSEED_TRY(read_full(*image.bytes, piece.plain.first(kPieceBytes)));
+    if (got == 0) return std::nullopt;
+    rate.wait_for(got);
+    piece.range = {offset, got};
+    piece.kind = Piece::Kind::kData;
+    offset += got;
+    if (!kinds.empty()) {
+      auto copy = std::make_shared<block::Buffer>(pool.take());
+      if (!*copy) return fail(ErrorCode::kInterrupted, "stopped");
+      std::memcpy(copy->data(), piece.plain.data(), got);
+      digests.add({copy, copy->first(got), 0});
+    }
+    return piece;
+  };
+  const auto make_worker = [&] {
+    return [&, identical = IdenticalCheck(target.device(), options.skip_identical),
+            hasher = Sha256()](Piece piece) mutable -> Result<Piece> {
+      const auto bytes = piece.plain.first(piece.range.length_bytes);
+      piece.zeros = all_zero(bytes);
+      if (options.read_back && !piece.zeros) {
+        hasher.update(bytes);
+        piece.sha256 = hasher.finish();
+      }
+      if (target.done_earlier(piece.range)) {
+        piece.kind = Piece::Kind::kEarlier;
+      } else if (piece.zeros) {
+        piece.kind = Piece::Kind::kZeros;
+      }
+      identical(piece);
+      if (piece.kind != Piece::Kind::kData) piece.plain = block::Buffer();
+      return piece;
+    };
+  };
+  auto result = run_pipeline<Piece, Piece>(
+      shape.threads, shape.in_flight, produce, make_worker,
+      [&](Piece piece) -> Result<> {
+        DRSEED_TRY(applied.add(piece));
+        progress.add(piece.range.length_bytes);
+        return target.writer().apply(std::move(piece));
+      },
+      [&] { pool.stop(); });
+  if (!result) {
+    target.writer().abandon();
+    return tl::unexpected(result.error());
+  }
+  report.digests = digests.finish();
+  DRSEED_TRY(finish_apply(target, applied, target_path, kPieceBytes, options, report));
+  report.disk_bytes = offset;
+  report.seconds = progress.seconds();
+  return report;
+}
+
+}  // namespace drseed::seed

@@ -1,0 +1,136 @@
+#include "seed/command_common.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iostream>
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "base/size_text.h"
+#include "seed/checksum_file.h"
+
+namespace drseed::seed {
+
+Result<JobOptions> CommonOptions::job() const {
+  JobOptions job;
+  job.threads = threads;
+  job.progress = !quiet;
+  if (!limit_rate.empty()) job.rate_limit_bytes = DRSEED_TRY(parse_size(limit_rate));
+  return job;
+}
+
+void add_common_options(CLI::App& command, CommonOptions& options, bool asks) {
+  command.add_option("--threads", options.threads, "Threads that hash and (de)compress; default: processors + 1")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256));
+  command.add_option("--limit-rate", options.limit_rate, "At most this many bytes a second, such as 400MiB")
+      ->type_name("RATE");
+  command.add_flag("--json", options.json, "Print the result as JSON on standard output");
+  command.add_flag("-q,--quiet", options.quiet, "No progress on the terminal");
+  if (asks) command.add_flag("-y,--yes", options.yes, "Answer yes to the questions asked on a terminal");
+}
+
+int finish_command(const CommonOptions& options, const std::function<Outcome()>& run) {
+  auto outcome = run();
+  nlohmann::json result = nlohmann::json::object();
+  ExitStatus status = kExitDone;
+  if (outcome) {
+    status = outcome->first;
+    result = std::move(outcome->second);
+  } else {
+    status = exit_status_of(outcome.error().code);
+    result["error"] = outcome.error().message();
+    log::error("{}", outcome.error().message());
+  }
+  result["exit_status"] = static_cast<int>(status);
+  if (options.json) fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  if (std::fflush(stdout) != 0 && status == kExitDone) status = kExitEnvironment;
+  return status;
+}
+
+bool confirmed(const CommonOptions& options, const std::string& question) {
+  if (options.yes) return true;
+  if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) return false;
+  fmt::print(stderr, "{} Type yes to go on: ", question);
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "yes";
+}
+
+nlohmann::json to_json(const Range& range) {
+  return {{"offset_bytes", range.offset_bytes}, {"length_bytes", range.length_bytes}};
+}
+
+nlohmann::json to_json(const std::vector<BadRange>& list) {
+  auto array = nlohmann::json::array();
+  for (const auto& bad : list) {
+    auto item = to_json(bad.range);
+    item["reason"] = bad.reason;
+    array.push_back(std::move(item));
+  }
+  return array;
+}
+
+void say_bad_ranges(const CommonOptions& options, const std::vector<BadRange>& list) {
+  constexpr std::size_t kLinesMax = 100;
+  for (std::size_t i = 0; i < std::min(list.size(), kLinesMax); ++i) {
+    say(options, "BAD   offset {} length {}: {}", list[i].range.offset_bytes, list[i].range.length_bytes,
+        list[i].reason);
+  }
+  if (list.size() > kLinesMax) say(options, "BAD   ... and {} more ranges; --json lists all", list.size() - kLinesMax);
+}
+
+void add_digest_options(CLI::App& command, ExpectedDigests& digests) {
+  command.add_option("--sha256", digests.sha256, "The SHA-256 that the whole disk must have")->type_name("HEX");
+  command.add_option("--md5", digests.md5, "The MD5 that the whole disk must have")->type_name("HEX");
+  command
+      .add_option("--checksums", digests.file,
+                  "A file of md5sum, sha256sum or drseed checksum that names the disk or the image")
+      ->type_name("FILE");
+}
+
+Result<std::map<DigestKind, std::string>> ExpectedDigests::load(const std::string& name) const {
+  std::map<DigestKind, std::string> expected;
+  const auto add = [&](DigestKind kind, const std::string& text) -> Result<> {
+    std::vector<std::uint8_t> bytes(size_of(kind));
+    if (!from_hex(text, bytes))
+      return fail(ErrorCode::kUsage, "--{}: '{}' is not {} hexadecimal digits", name_of(kind), text, 2 * bytes.size());
+    expected[kind] = to_hex(bytes);
+    return {};
+  };
+  if (!sha256.empty()) DRSEED_TRY(add(DigestKind::kSha256, sha256));
+  if (!md5.empty()) DRSEED_TRY(add(DigestKind::kMd5, md5));
+  if (!file.empty()) {
+    constexpr std::size_t kFileBytesMax = 16 << 20;
+    const auto lines = parse_checksum_file(DRSEED_TRY(read_file(file, kFileBytesMax)));
+    if (!lines) return fail(ErrorCode::kUsage, "{}: {}", file, lines.error().message());
+    const auto line = find_checksum(*lines, name);
+    if (!line) return fail(ErrorCode::kUsage, "{}: {}", file, line.error().message());
+    expected[line->kind] = to_hex(line->digest);
+  }
+  return expected;
+}
+
+std::vector<std::string> compare_digests(const std::map<DigestKind, std::string>& expected,
+                                         const std::map<DigestKind, std::string>& found, const std::string& name) {
+  std::vector<std::string> differences;
+  for (const auto& [kind, digest] : expected) {
+    const auto is = found.find(kind);
+    const auto value = is == found.end() ? std::string("none") : is->second;
+    if (value != digest)
+      differences.push_back(fmt::format("{}: {} differs: expected {}, found {}", name, name_of(kind), digest, value));
+  }
+  return differences;
+}
+
+Result<std::unique_ptr<FdSource>> open_source(const std::string& path) {
+  UniqueFd fd(path == "-" ? dup(STDIN_FILENO) : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail_errno(errno, "{}: cannot be opened", path);
+  return std::make_unique<FdSource>(std::move(fd), path == "-" ? "standard input" : path);
+}
+
+}  // namespace drseed::seed

@@ -1,0 +1,70 @@
+#pragma once
+// What the subcommands share: common options, questions, results as text or JSON, exit statuses.
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/exit_status.h"
+#include "seed/foreign.h"
+#include "seed/job.h"
+
+namespace drseed::seed {
+
+struct CommonOptions {
+  bool json = false;
+  bool yes = false;
+  bool quiet = false;
+  unsigned threads = 0;
+  std::string limit_rate;
+
+  Result<JobOptions> job() const;
+};
+
+// --json, --threads, --limit-rate, --quiet; and --yes for a command that asks.
+void add_common_options(CLI::App& command, CommonOptions& options, bool asks);
+
+// Result of a command for --json; "exit_status" and, on an Error, "error" are added.
+using Outcome = Result<std::pair<ExitStatus, nlohmann::json>>;
+
+// Runs the command, prints its JSON or its Error, returns the exit status. `text` prints the result for people.
+int finish_command(const CommonOptions& options, const std::function<Outcome()>& run);
+
+// True if the answer is yes: --yes was given, or a person at the terminal typed it.
+bool confirmed(const CommonOptions& options, const std::string& question);
+
+// Text for people on standard output, unless --json was asked for.
+template <typename... Args>
+void say(const CommonOptions& options, fmt::format_string<Args...> text, Args&&... args) {
+  if (options.json) return;
+  fmt::print(text, std::forward<Args>(args)...);
+  fmt::print("\n");
+}
+
+nlohmann::json to_json(const Range& range);
+nlohmann::json to_json(const std::vector<BadRange>& list);
+
+// One line for each bad range, at most `lines_max` of them on the terminal.
+void say_bad_ranges(const CommonOptions& options, const std::vector<BadRange>& list);
+
+// The digests that a foreign image is to have: --sha256, --md5, --checksums.
+struct ExpectedDigests {
+  std::string sha256, md5, file;
+
+  bool given() const { return !sha256.empty() || !md5.empty() || !file.empty(); }
+  // By kind, in lower-case hexadecimal. `name` is looked up in the file. kUsage where a digest has the wrong length.
+  Result<std::map<DigestKind, std::string>> load(const std::string& name) const;
+};
+void add_digest_options(CLI::App& command, ExpectedDigests& digests);
+
+// Differences between expected and found digests, one sentence each.
+std::vector<std::string> compare_digests(const std::map<DigestKind, std::string>& expected,
+                                         const std::map<DigestKind, std::string>& found, const std::string& name);
+
+// Opens a file or "-".
+Result<std::unique_ptr<FdSource>> open_source(const std::string& path);
+
+}  // namespace drseed::seed

@@ -1,0 +1,211 @@
+// drseed image: the command line of image_job.h.
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "base/size_text.h"
+#include "block/in_use.h"
+#include "seed/command_common.h"
+#include "seed/commands.h"
+#include "seed/image_job.h"
+#include "seed/image_reader.h"
+
+namespace drseed::seed {
+namespace {
+
+struct Arguments {
+  CommonOptions common;
+  std::string source, image, compression = "zstd", segment_size = "4MiB", volume_size, note;
+  bool sha256 = false, md5 = false, resume = false, keep_going = false, overwrite = false, live = false;
+};
+
+// A volume that changes while it is read gives an image of no moment.
+Result<> check_source(const Arguments& arguments) {
+  if (arguments.live) return {};
+  const auto uses = DRSEED_TRY(block::users_of(arguments.source));
+  std::vector<block::Use> writers;
+  for (const auto& use : uses) {
+    if (use.writes && use.kind != block::UseKind::kLoopBacking) writers.push_back(use);
+  }
+  if (writers.empty()) return {};
+  return fail(
+      ErrorCode::kRefused,
+      "{}: is in use ({}) and may change while it is imaged, which would tear the image; take it out of use, mount it "
+      "read-only, image a snapshot, or pass --live if you know that nothing writes",
+      arguments.source, block::describe(writers));
+}
+
+Result<> check_image_path(const Arguments& arguments) {
+  if (arguments.image == "-") {
+    if (isatty(STDOUT_FILENO) == 1)
+      return fail(ErrorCode::kUsage, "an image is not written to a terminal; redirect standard output");
+    if (arguments.resume) return fail(ErrorCode::kUsage, "--resume needs an image in a file, not a pipe");
+    if (!arguments.volume_size.empty())
+      return fail(ErrorCode::kUsage, "--volume-size needs an image in files, not a pipe");
+    return {};
+  }
+  struct stat status {};
+  if (stat(arguments.image.c_str(), &status) == 0) {
+    if (S_ISDIR(status.st_mode)) return fail(ErrorCode::kUsage, "{}: is a folder; name a file in it", arguments.image);
+    if (S_ISBLK(status.st_mode))
+      return fail(ErrorCode::kUsage, "{}: is a device; an image goes into a file on a file system", arguments.image);
+    if (S_ISREG(status.st_mode) && DRSEED_TRY(block::same_disk(arguments.source, arguments.image))) {
+      return fail(ErrorCode::kUsage, "{} and {} are the same: the image would overwrite the disk", arguments.source,
+                  arguments.image);
+    }
+  }
+  return {};
+}
+
+Result<> make_room(const Arguments& arguments) {
+  if (arguments.image == "-" || arguments.resume) return {};
+  std::vector<std::string> existing;
+  for (const auto& path : existing_volumes(arguments.image)) {
+    struct stat status {};
+    if (stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) existing.push_back(path);
+  }
+  if (existing.empty()) return {};
+  if (!arguments.overwrite &&
+      !confirmed(arguments.common, fmt::format("{} exists. Overwrite it?", fmt::join(existing, ", ")))) {
+    return fail(ErrorCode::kRefused, "{}: exists; --overwrite replaces it, --resume continues an interrupted image",
+                fmt::join(existing, ", "));
+  }
+  // Volumes of an older image must not be found beside the new ones.
+  for (const auto& path : existing) {
+    if (unlink(path.c_str()) != 0) return fail_errno(errno, "{}: cannot be removed", path);
+  }
+  return {};
+}
+
+Result<ImageOptions> options_of(const Arguments& arguments) {
+  ImageOptions options;
+  options.source = arguments.source;
+  options.image = arguments.image;
+  options.compression = DRSEED_TRY(parse_compression(arguments.compression));
+  const auto segment = DRSEED_TRY(parse_size(arguments.segment_size));
+  if (segment < kSegmentBytesMin || segment > kSegmentBytesMax || (segment & (segment - 1)) != 0) {
+    return fail(ErrorCode::kUsage, "--segment-size {}: must be a power of two from 64KiB to 16MiB",
+                arguments.segment_size);
+  }
+  options.segment_bytes = static_cast<std::uint32_t>(segment);
+  if (!arguments.volume_size.empty()) {
+    options.volume_bytes = DRSEED_TRY(parse_size(arguments.volume_size));
+    if (options.volume_bytes == 0) return fail(ErrorCode::kUsage, "--volume-size 0: a volume cannot be empty");
+  }
+  if (arguments.md5) options.whole_disk_digests.push_back(DigestKind::kMd5);
+  if (arguments.sha256) options.whole_disk_digests.push_back(DigestKind::kSha256);
+  if (arguments.note.size() > kHeaderBytesMax / 4)
+    return fail(ErrorCode::kUsage, "--note: {} bytes, at most {}", arguments.note.size(), kHeaderBytesMax / 4);
+  options.note = arguments.note;
+  options.resume = arguments.resume;
+  options.keep_going = arguments.keep_going;
+  options.job = DRSEED_TRY(arguments.common.job());
+  return options;
+}
+
+nlohmann::json report_json(const Arguments& arguments, const ImageReport& report) {
+  const auto& summary = report.summary;
+  nlohmann::json result = {{"image", arguments.image},
+                           {"source", arguments.source},
+                           {"image_id", to_string(report.header.image_id)},
+                           {"disk_bytes", report.header.disk_bytes},
+                           {"data_bytes", summary.data_bytes},
+                           {"image_bytes", summary.image_bytes},
+                           {"data_segments", summary.data_segments},
+                           {"volumes", summary.volumes},
+                           {"merkle_root", to_hex(summary.merkle_root)},
+                           {"resumed_at_bytes", report.resumed_at_bytes},
+                           {"unreadable", nlohmann::json::array()},
+                           {"seconds", report.seconds}};
+  for (const auto& range : report.unreadable) result["unreadable"].push_back(to_json(range));
+  if (report.md5) result["md5"] = *report.md5;
+  if (report.sha256) result["sha256"] = *report.sha256;
+  return result;
+}
+
+void say_report(const Arguments& arguments, const ImageReport& report) {
+  const auto& summary = report.summary;
+  const auto rate = format_rate(static_cast<double>(report.header.disk_bytes - report.resumed_at_bytes) /
+                                std::max(report.seconds, 1e-3));
+  say(arguments.common, "{}: {} of disk, {} of data in {} segments, image {}{}, {} ({})", arguments.image,
+      format_size(report.header.disk_bytes), format_size(summary.data_bytes), summary.data_segments,
+      format_size(summary.image_bytes),
+      report.header.volume_bytes != 0 ? fmt::format(" in {} volumes", summary.volumes) : "",
+      format_duration(report.seconds), rate);
+  say(arguments.common, "image {}  merkle root {}", to_string(report.header.image_id), to_hex(summary.merkle_root));
+  if (report.md5) say(arguments.common, "md5 {}", *report.md5);
+  if (report.sha256) say(arguments.common, "sha256 {}", *report.sha256);
+  if (!report.unreadable.empty()) {
+    say(arguments.common, "{} bytes in {} ranges could not be read: zeros stand for them, the image lists them",
+        summary.unreadable_bytes, report.unreadable.size());
+  }
+}
+
+// An image that is whole already needs no resuming.
+Result<bool> already_complete(const Arguments& arguments) {
+  const auto reader = ImageReader::open(arguments.image, {.with_payload = false, .partial = false, .more_volumes = {}});
+  return reader.has_value() && (*reader)->last_trailer().has_value();
+}
+
+Outcome run(Arguments& arguments) {
+  DRSEED_TRY(check_image_path(arguments));
+  DRSEED_TRY(check_source(arguments));
+  auto options = DRSEED_TRY(options_of(arguments));
+  if (options.resume && existing_volumes(options.image).empty()) {
+    log::warn("{}: does not exist, starting at the beginning", options.image);
+    options.resume = false;
+  }
+  if (options.resume && DRSEED_TRY(already_complete(arguments))) {
+    say(arguments.common, "{}: is complete, there is nothing to resume (drseed verify proves it)", arguments.image);
+    return std::pair{kExitDone, nlohmann::json{{"image", arguments.image}, {"complete", true}}};
+  }
+  // A source that cannot be opened must not cost an older image.
+  DRSEED_TRY(block::Device::open(options.source, {}));
+  DRSEED_TRY(make_room(arguments));
+  const auto report = make_image(options);
+  if (!report) {
+    if (options.image != "-" && !existing_volumes(options.image).empty() && report.error().code != ErrorCode::kUsage &&
+        report.error().code != ErrorCode::kRefused) {
+      log::warn("what was written stays in {}; run the same command with --resume to continue", options.image);
+    }
+    return tl::unexpected(report.error());
+  }
+  if (options.image != "-") say_report(arguments, *report);
+  const auto status = report->unreadable.empty() ? kExitDone : kExitDiffers;
+  return std::pair{status, report_json(arguments, *report)};
+}
+
+}  // namespace
+
+void add_image_command(CLI::App& program, int& exit_status) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = program.add_subcommand("image", "Make a seed image of a disk");
+  command->add_option("SOURCE", arguments->source, "The disk: a block device or a file")->required();
+  command->add_option("IMAGE", arguments->image, "The image to write; - for standard output")->required();
+  command->add_option("--compress", arguments->compression, "zstd[:LEVEL], gzip[:LEVEL] or none; default zstd:1")
+      ->type_name("CODEC");
+  command->add_option("--segment-size", arguments->segment_size, "A power of two from 64KiB to 16MiB; default 4MiB")
+      ->type_name("SIZE");
+  command
+      ->add_option("--volume-size", arguments->volume_size, "Split into IMAGE.001, IMAGE.002, ... of at most this size")
+      ->type_name("SIZE");
+  command->add_flag("--sha256", arguments->sha256, "Add the SHA-256 of the whole disk");
+  command->add_flag("--md5", arguments->md5, "Add the MD5 of the whole disk");
+  command->add_option("--note", arguments->note, "A text that travels in the image's header")->type_name("TEXT");
+  command->add_flag("--resume", arguments->resume, "Continue an interrupted image after checking what is there");
+  command->add_flag("--keep-going", arguments->keep_going,
+                    "Image past read errors, list the sectors in the image, exit 1");
+  command->add_flag("--overwrite", arguments->overwrite, "Replace an image that exists");
+  command->add_flag("--live", arguments->live, "Image a disk that is in use and may change meanwhile");
+  add_common_options(*command, arguments->common, true);
+  command->footer("Example: drseed image /dev/sdb1 /media/usb/sdb1.drseed --volume-size 900GiB --sha256");
+  command->callback([arguments, &exit_status] {
+    // The image goes to standard output: the result must not.
+    if (arguments->image == "-") arguments->common.json = false;
+    exit_status = finish_command(arguments->common, [&] { return run(*arguments); });
+  });
+}
+
+}  // namespace drseed::seed

@@ -1,0 +1,194 @@
+#include "seed/resume.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <random>
+
+#include "base/log.h"
+#include "block/identity.h"
+#include "seed/image_reader.h"
+#include "seed/pipeline.h"
+#include "seed/segment_prover.h"
+
+namespace drseed::seed {
+namespace {
+
+constexpr std::size_t kSampleSegments = 64;
+
+struct Replayed {
+  StoredSegment stored;
+  std::shared_ptr<block::Buffer> plain;
+  std::string failure;  // why it does not prove itself; empty if it does
+};
+
+struct Sample {
+  Range range;
+  Digest256 sha256{};
+};
+
+class Replay {
+ public:
+  Replay(const std::string& image_path, const JobOptions& job, ImageWriter& writer, OrderedDigests& digests,
+         std::vector<Range>& unreadable)
+      : image_path_(image_path), job_(job), writer_(writer), digests_(digests), unreadable_(unreadable) {}
+
+  Result<> run(std::uint64_t volume_bytes) {
+    for (std::uint32_t number = 1; !cut_; ++number) {
+      const auto path = volume_path(image_path_, volume_bytes, number);
+      UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!fd && errno == ENOENT && number > 1) break;
+      if (!fd) return fail_errno(errno, "{}: cannot be opened", path);
+      DRSEED_TRY(replay_volume(std::move(fd), path));
+      if (volume_bytes == 0) break;
+    }
+    return {};
+  }
+
+  const std::vector<Sample>& samples() const { return samples_; }
+
+ private:
+  Result<> replay_volume(UniqueFd fd, const std::string& path) {
+    FdSource source(std::move(fd), path);
+    auto volume = ScannedVolume::open(source);
+    if (!volume) {
+      // The run was interrupted within the volume's header: the volume begins anew.
+      cut_ = true;
+      return {};
+    }
+    const auto segment_bytes = (*volume)->header().segment_bytes;
+    const auto shape = job_shape(job_, segment_bytes);
+    const auto slack = digests_.empty() ? 0 : OrderedDigests::kQueueLength + 1;
+    block::BufferPool stored_pool(shape.in_flight + 2, segment_region_bytes_max(segment_bytes));
+    block::BufferPool plain_pool(shape.in_flight + slack, segment_bytes);
+    (*volume)->use_pool(stored_pool);
+    const auto make_worker = [&] {
+      return [&plain_pool, prover = std::make_shared<SegmentProver>()](StoredSegment stored) -> Result<Replayed> {
+        Replayed out{std::move(stored), nullptr, ""};
+        if (out.stored.kind != StoredSegment::Kind::kData) return out;
+        out.plain = std::make_shared<block::Buffer>(plain_pool.take());
+        if (!*out.plain) return fail(ErrorCode::kInterrupted, "stopped");
+        auto proven = prover->prove(out.stored, out.plain->first(out.stored.range.length_bytes));
+        if (!proven) out.failure = proven.error().message();
+        return out;
+      };
+    };
+    auto result = run_pipeline<StoredSegment, Replayed>(
+        shape.threads, shape.in_flight, [&] { return (*volume)->next(); }, make_worker,
+        [&](Replayed segment) { return add(std::move(segment)); },
+        [&] {
+          stored_pool.stop();
+          plain_pool.stop();
+        });
+    digests_.wait_idle();
+    if (cut_) return {};
+    return result;
+  }
+
+  // An error stops the pipeline; cut_ says that it is only the end of what can be kept.
+  Result<> cut(std::string why) {
+    cut_ = true;
+    log::debug("{}: what can be kept ends at offset {}: {}", image_path_, writer_.cursor_bytes(), why);
+    return fail(ErrorCode::kDiffers, "{}", why);
+  }
+
+  Result<> add(Replayed segment) {
+    auto& stored = segment.stored;
+    if (stored.range.offset_bytes != writer_.cursor_bytes()) return cut("not the next segment");
+    switch (stored.kind) {
+      case StoredSegment::Kind::kDamaged:
+        return cut(stored.problem);
+      case StoredSegment::Kind::kZeros:
+        digests_.add({nullptr, {}, stored.range.length_bytes});
+        return writer_.add_zeros(stored.range.length_bytes);
+      case StoredSegment::Kind::kData:
+        break;
+    }
+    if (!stored.problem.empty() || !segment.failure.empty()) return cut(stored.problem + segment.failure);
+    DRSEED_TRY(writer_.add_data({static_cast<std::uint32_t>(stored.range.length_bytes), stored.sha256, stored.xxh128,
+                                 stored.stored(), stored.unreadable}));
+    if (writer_.volume() != stored.volume ||
+        writer_.position_bytes() != stored.position_bytes + tar_padded_bytes(stored.stored_bytes)) {
+      return fail(ErrorCode::kDiffers,
+                  "{}: laid out by another version of drseed, cannot be resumed; start again with --overwrite",
+                  image_path_);
+    }
+    digests_.add({segment.plain, segment.plain->first(stored.range.length_bytes), 0});
+    unreadable_.insert(unreadable_.end(), stored.unreadable.begin(), stored.unreadable.end());
+    if (stored.unreadable.empty()) sample({stored.range, stored.sha256});
+    return {};
+  }
+
+  // Reservoir sampling: every segment has the same chance.
+  void sample(Sample sample) {
+    ++seen_;
+    if (samples_.size() < kSampleSegments) {
+      samples_.push_back(sample);
+      return;
+    }
+    const auto place = std::uniform_int_distribution<std::uint64_t>(0, seen_ - 1)(random_);
+    if (place < kSampleSegments) samples_[place] = sample;
+  }
+
+  const std::string& image_path_;
+  const JobOptions& job_;
+  ImageWriter& writer_;
+  OrderedDigests& digests_;
+  std::vector<Range>& unreadable_;
+  bool cut_ = false;
+  std::uint64_t seen_ = 0;
+  std::vector<Sample> samples_;
+  std::mt19937_64 random_{std::random_device{}()};
+};
+
+Result<> compare_samples(const std::vector<Sample>& samples, const block::Device& source, std::uint32_t segment_bytes) {
+  block::BufferPool pool(1, segment_bytes);
+  const auto buffer = pool.take();
+  for (const auto& sample : samples) {
+    const auto bytes = buffer.first(sample.range.length_bytes);
+    DRSEED_TRY(source.read(bytes, sample.range.offset_bytes));
+    if (sha256(bytes) != sample.sha256) {
+      return fail(ErrorCode::kRefused,
+                  "{}: differs at offset {} from what the interrupted image holds: the disk has changed since, and a "
+                  "resumed image would be of "
+                  "no single moment; start again with --overwrite",
+                  source.path(), sample.range.offset_bytes);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<PartialImage> open_partial_image(const std::string& image_path, const block::Device& source) {
+  const auto volumes_exist =
+      access(image_path.c_str(), F_OK) != 0 && access(volume_path(image_path, 1, 1).c_str(), F_OK) == 0;
+  const auto first = volumes_exist ? volume_path(image_path, 1, 1) : image_path;
+  auto header = read_volume_header(first);
+  if (!header) {
+    return fail(header.error().code, "{}; nothing can be resumed, start again with --overwrite",
+                header.error().message());
+  }
+  if (header->disk_bytes != source.size_bytes()) {
+    return fail(ErrorCode::kRefused, "{}: is of a disk of {} bytes, but {} has {}: not the same disk", first,
+                header->disk_bytes, source.path(), source.size_bytes());
+  }
+  const auto identity = block::identify(source);
+  if (identity && !identity->serial.empty() && !header->source.serial.empty() &&
+      identity->serial != header->source.serial) {
+    return fail(ErrorCode::kRefused, "{}: is of the disk with serial number {}, but {} has {}", first,
+                header->source.serial, source.path(), identity->serial);
+  }
+  return PartialImage{std::move(*header)};
+}
+
+Result<> replay_image(const std::string& image_path, const JobOptions& job, const block::Device& source,
+                      ImageWriter& writer, OrderedDigests& digests, std::vector<Range>& unreadable) {
+  const auto header = DRSEED_TRY(open_partial_image(image_path, source)).header;
+  Replay replay(image_path, job, writer, digests, unreadable);
+  DRSEED_TRY(replay.run(header.volume_bytes));
+  return compare_samples(replay.samples(), source, header.segment_bytes);
+}
+
+}  // namespace drseed::seed
