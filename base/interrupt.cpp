@@ -1,6 +1,10 @@
 #include "base/interrupt.h"
 
+#include <unistd.h>
+
 #include <csignal>
+
+#include "base/exit_status.h"
 
 namespace drseed {
 namespace {
@@ -16,7 +20,6 @@ void on_signal(int number) {
 void catch_interrupts() {
   struct sigaction action {};
   action.sa_handler = on_signal;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   // A reader that closes the pipe gives EPIPE, which becomes an error with a name.

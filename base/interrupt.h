@@ -5,7 +5,7 @@
 
 namespace drseed {
 
-// Installs the handlers. A second signal ends the process at once.
+// Installs the handlers. A third signal ends the process at once.
 void catch_interrupts();
 
 // kInterrupted once a signal came.

@@ -89,6 +89,7 @@ Result<Identity> identify(const Device& device) {
   Identity identity;
   struct stat state {};
   if (fstat(device.buffered_fd(), &state) == 0 && S_ISBLK(state.st_mode)) find_hardware(state.st_rdev, identity);
+  if (device.size_bytes() == 0) return identity;
 
   // libblkid moves the position of its descriptor, which must not be shared with another thread.
   const UniqueFd fd = reopen(device, O_RDONLY);
@@ -98,7 +99,6 @@ Result<Identity> identify(const Device& device) {
   }
   const Probe probe(blkid_new_probe(), &blkid_free_probe);
   if (!probe || blkid_probe_set_device(probe.get(), fd.get(), 0, 0) != 0) {
-    if (device.size_bytes() == 0) return identity;
     return fail(ErrorCode::kEnvironment, "{}: libblkid cannot look for file systems", device.path());
   }
   find_content(probe.get(), identity);

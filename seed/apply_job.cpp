@@ -237,6 +237,7 @@ class Prover {
     const auto proven = prover_.prove(segment, piece.plain.first(piece.range.length_bytes));
     if (proven) {
       piece.kind = Piece::Kind::kData;
+      piece.container_problem = segment.problem;
       identical_(piece);
     } else {
       piece.problem =
@@ -287,6 +288,10 @@ Result<ApplyReport> apply_image(ImageReader& image, const std::string& target_pa
       [&] { return Prover(pool, target, IdenticalCheck(target.device(), options.skip_identical)); },
       [&](Piece piece) -> Result<> {
         DRSEED_TRY(applied.add(piece));
+        if (!piece.container_problem.empty()) {
+          report.problems.push_back(fmt::format("the segment of offset {} proved itself and was applied, but {}",
+                                                piece.range.offset_bytes, piece.container_problem));
+        }
         if (piece.kind == Piece::Kind::kEarlier) {
           progress.add_earlier(piece.range.length_bytes);
         } else {
@@ -303,7 +308,7 @@ Result<ApplyReport> apply_image(ImageReader& image, const std::string& target_pa
     return tl::unexpected(result.error());
   }
   DRSEED_TRY(finish_apply(target, applied, target_path, segment_bytes, options, report));
-  report.problems = image.problems();
+  report.problems.insert(report.problems.end(), image.problems().begin(), image.problems().end());
   report.seconds = progress.seconds();
   return report;
 }
@@ -373,6 +378,7 @@ Result<ApplyReport> apply_foreign(ForeignImage& image, const std::string& identi
     target.writer().abandon();
     return tl::unexpected(result.error());
   }
+  if (offset == 0) return fail(ErrorCode::kDiffers, "the image is empty: nothing was written");
   report.digests = digests.finish();
   DRSEED_TRY(finish_apply(target, applied, target_path, kPieceBytes, options, report));
   report.disk_bytes = offset;

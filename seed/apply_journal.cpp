@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "block/identity.h"
 #include "seed/json_fields.h"
+#include "seed/json_seal.h"
 
 namespace drseed::seed {
 namespace {
@@ -64,17 +65,15 @@ Result<> save_journal(const std::string& path, const ApplyJournal& journal) {
     damaged.push_back(
         {{"offset_bytes", bad.range.offset_bytes}, {"length_bytes", bad.range.length_bytes}, {"reason", bad.reason}});
   }
-  const json value = {{"version", kJournalVersion},
-                      {"image", journal.image},
-                      {"target", journal.target},
-                      {"done", done},
-                      {"damaged", damaged}};
-  return write_file_atomically(path, value.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  const json value = {{"version", kJournalVersion}, {"check", kUnsealed}, {"image", journal.image},
+                      {"target", journal.target},   {"done", done},       {"damaged", damaged}};
+  return write_file_atomically(path, seal(value.dump(1, ' ', false, json::error_handler_t::replace) + "\n"));
 }
 
 Result<std::optional<ApplyJournal>> load_journal(const std::string& path) {
   if (access(path.c_str(), F_OK) != 0) return std::nullopt;
   const auto text = DRSEED_TRY(read_file(path, kJournalBytesMax));
+  DRSEED_TRY(check_seal(text, path));  // a range that is wrongly taken for done would never be written
   const auto value = DRSEED_TRY(parse_json_object(text, path));
   JsonFields fields(value, path);
   if (fields.number("version", kJournalVersion) != kJournalVersion) fields.refuse("version", "is not 1");

@@ -1,7 +1,7 @@
 #pragma once
 // Remembers in the state directory how far an apply has come, so that --resume continues it: what is durable on the
-// target, and what the image could not give. One file a target, replaced atomically; removed when the apply is
-// complete.
+// target, and what the image could not give. One file a target, sealed by a digest, replaced atomically; removed when
+// the apply is complete.
 
 #include <optional>
 #include <string>

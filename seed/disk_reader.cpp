@@ -8,7 +8,8 @@ namespace drseed::seed {
 
 Result<std::unique_ptr<DiskReader>> DiskReader::open(block::Device& device, block::BufferPool& pool,
                                                      const Options& options) {
-  assert(options.range.offset_bytes % options.segment_bytes == 0 && options.read_ahead > 0);
+  assert(options.range.length_bytes == 0 || options.range.offset_bytes % options.segment_bytes == 0);
+  assert(options.read_ahead > 0);
   std::unique_ptr<DiskReader> reader(new DiskReader(device, pool, options));
   reader->queue_ = DRSEED_TRY(block::make_io_queue(device, options.read_ahead));
   return reader;

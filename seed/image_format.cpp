@@ -199,6 +199,7 @@ Result<> check_index_entry(const IndexEntry& entry, std::uint64_t expected_offse
     return fail(ErrorCode::kDiffers, "index: entry at offset {} with {} bytes: {}", offset, length, what);
   };
   if (offset != expected_offset) return wrong(fmt::format("expected offset {}", expected_offset));
+  if (offset % bounds.segment_bytes != 0) return wrong("does not begin at a segment");
   if (length == 0 || length > bounds.range.end() - offset) return wrong("its length leaves the volume's range");
   const bool at_end = offset + length == bounds.disk_bytes;
   if (!at_end && length % bounds.segment_bytes != 0) return wrong("not a whole number of segments");

@@ -29,6 +29,9 @@ constexpr std::uint32_t kSegmentBytesDefault = 4 << 20;
 constexpr std::uint32_t kSegmentBytesMin = 64 << 10;  // below that the 1.5 KiB of headers per segment weigh
 constexpr std::uint32_t kSegmentBytesMax = 16 << 20;  // above that the pipeline leaves its 256 MiB
 constexpr std::uint64_t kDiskBytesMax = std::uint64_t{1} << 56;
+constexpr std::uint64_t kSumsLineBytes = 64 + 2 + 5 + 16 + 1;  // "<sha256>  data/<offset>\n"
+// A tar header can say 8 GiB of a member, and SHA256SUMS is the largest that grows with the disk.
+constexpr std::uint64_t kSegmentsMax = ((std::uint64_t{1} << 33) - 1) / kSumsLineBytes;
 constexpr std::size_t kHeaderBytesMax = 256 << 10;
 constexpr std::size_t kRestoreBytesMax = 64 << 10;
 constexpr std::size_t kTrailerBytes = 4096;  // fixed, so that it is found from the end of a volume

@@ -136,6 +136,12 @@ class ImageJob {
       report_.header = new_header(options_, device_);
     }
     const auto& header = report_.header;
+    if (header.disk_bytes / header.segment_bytes >= kSegmentsMax) {
+      return fail(ErrorCode::kUsage, "{}: more than {} segments; choose a larger --segment-size", options_.source,
+                  kSegmentsMax);
+    }
+    if (auto readable = decode_header(encode_header(header)); !readable)
+      return fail(ErrorCode::kUsage, "the image could not be read again: {}", readable.error().message());
     if (header.volume_bytes != 0 && header.volume_bytes < ImageWriter::volume_bytes_min(header)) {
       return fail(ErrorCode::kUsage, "--volume-size {} is too small for one segment; the least is {}",
                   header.volume_bytes, ImageWriter::volume_bytes_min(header));

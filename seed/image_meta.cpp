@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/hex.h"
 #include "seed/json_fields.h"
+#include "seed/json_seal.h"
 
 namespace drseed::seed {
 namespace {
@@ -13,25 +14,35 @@ using nlohmann::json;
 
 constexpr std::uint64_t kU32Max = UINT32_MAX;
 constexpr std::uint64_t kU63Max = INT64_MAX;
-constexpr std::string_view kCheckKey = "\"check\": \"";
-constexpr std::size_t kCheckDigits = 64;
 
 // Text from sysfs or a command line may be no UTF-8; a header must never fail for that.
 std::string dump(const json& value) {
   return value.dump(2, ' ', false, json::error_handler_t::replace);
 }
 
+// A fact as decoding takes it: UTF-8 (a replaced byte becomes three) and not too long.
+std::string clean(const std::string& fact) {
+  auto text = json::parse(dump(json(fact))).get<std::string>();
+  if (text.size() <= kTextBytesMax) return text;
+  std::size_t end = kTextBytesMax;
+  while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // not within a character
+  return text.substr(0, end);
+}
+
 json encode_source(const SourceFacts& source) {
-  return {{"path", source.path},
-          {"host", source.host},
+  return {{"path", clean(source.path)},
+          {"host", clean(source.host)},
           {"logical_sector_bytes", source.logical_sector_bytes},
           {"physical_sector_bytes", source.physical_sector_bytes},
-          {"model", source.model},
-          {"serial", source.serial},
-          {"by_id", source.by_id},
+          {"model", clean(source.model)},
+          {"serial", clean(source.serial)},
+          {"by_id", clean(source.by_id)},
           {"filesystem",
-           {{"type", source.filesystem_type}, {"uuid", source.filesystem_uuid}, {"label", source.filesystem_label}}},
-          {"partition_table", {{"type", source.partition_table_type}, {"uuid", source.partition_table_uuid}}}};
+           {{"type", clean(source.filesystem_type)},
+            {"uuid", clean(source.filesystem_uuid)},
+            {"label", clean(source.filesystem_label)}}},
+          {"partition_table",
+           {{"type", clean(source.partition_table_type)}, {"uuid", clean(source.partition_table_uuid)}}}};
 }
 
 SourceFacts decode_source(JsonFields& fields) {
@@ -74,6 +85,14 @@ std::uint32_t take_segment_bytes(JsonFields& fields) {
   return bytes;
 }
 
+// Segments are cut at multiples of their size, whatever volume they are in.
+std::uint64_t take_range_offset(JsonFields& fields, std::string_view key, std::uint64_t disk_bytes,
+                                std::uint32_t segment_bytes) {
+  const auto offset = fields.number(key, disk_bytes);
+  if (segment_bytes != 0 && offset % segment_bytes != 0) fields.refuse(key, "is not at a segment");
+  return offset;
+}
+
 Result<> check_version(JsonFields& fields) {
   const auto format = fields.text("format");
   const auto version = fields.number("version", kU32Max);
@@ -94,36 +113,6 @@ std::optional<std::string> take_optional_hex(JsonFields& fields, std::string_vie
   return text;
 }
 
-// Where the 64 digits of the check stand in the text.
-std::optional<std::size_t> find_check(std::string_view text) {
-  const auto key_at = text.find(kCheckKey);
-  if (key_at == std::string_view::npos || key_at + kCheckKey.size() + kCheckDigits > text.size()) return std::nullopt;
-  return key_at + kCheckKey.size();
-}
-
-// The digest of a text with its own check's digits taken as zeros.
-std::string digest_without_check(std::string text, std::size_t check_at) {
-  text.replace(check_at, kCheckDigits, kCheckDigits, '0');
-  return to_hex(sha256(as_bytes(text)));
-}
-
-// Puts the digest in the place of the zeros.
-std::string seal(std::string text) {
-  const auto check_at = find_check(text);
-  assert(check_at);
-  const auto digest = digest_without_check(text, *check_at);
-  return text.replace(*check_at, kCheckDigits, digest);
-}
-
-Result<> check_seal(std::string_view text, std::string_view name) {
-  const auto check_at = find_check(text);
-  if (!check_at) return fail(ErrorCode::kDiffers, "{}: has no digest of itself", name);
-  if (digest_without_check(std::string(text), *check_at) != text.substr(*check_at, kCheckDigits)) {
-    return fail(ErrorCode::kDiffers, "{}: damaged, it does not match its own digest", name);
-  }
-  return {};
-}
-
 }  // namespace
 
 std::string encode_header(const ImageHeader& header) {
@@ -141,7 +130,7 @@ std::string encode_header(const ImageHeader& header) {
                       {"volume_bytes", header.volume_bytes},
                       {"range_offset_bytes", header.range_offset_bytes},
                       {"whole_disk_digests", header.whole_disk_digests},
-                      {"check", std::string(kCheckDigits, '0')},
+                      {"check", kUnsealed},
                       {"note", header.note},
                       {"passport", header.passport}};
   return seal(dump(value) + "\n");
@@ -168,7 +157,7 @@ Result<ImageHeader> decode_header(std::string_view text) {
   header.level = static_cast<int>(fields.number("level", 99));
   header.volume = static_cast<std::uint32_t>(fields.number("volume", kU32Max));
   header.volume_bytes = fields.number("volume_bytes", kU63Max);
-  header.range_offset_bytes = fields.number("range_offset_bytes", header.disk_bytes);
+  header.range_offset_bytes = take_range_offset(fields, "range_offset_bytes", header.disk_bytes, header.segment_bytes);
   const auto& digests = fields.raw("whole_disk_digests");
   if (!digests.is_array() || digests.size() > 8) fields.refuse("whole_disk_digests", "is no list");
   for (const auto& digest : digests.is_array() ? digests : json::array()) {
@@ -206,7 +195,7 @@ std::string encode_trailer(const ImageTrailer& trailer) {
                   {"position_bytes", trailer.index_position_bytes}}},
                 {"restore", {{"bytes", trailer.restore_bytes}, {"sha256", to_hex(trailer.restore_sha256)}}},
                 {"merkle_root", to_hex(trailer.merkle_root)},
-                {"check", std::string(kCheckDigits, '0')}};
+                {"check", kUnsealed}};
   if (trailer.image_merkle_root) value["image_merkle_root"] = to_hex(*trailer.image_merkle_root);
   if (trailer.md5) value["md5"] = *trailer.md5;
   if (trailer.sha256) value["sha256"] = *trailer.sha256;
@@ -234,7 +223,7 @@ Result<ImageTrailer> decode_trailer(std::string_view text) {
   trailer.volumes = static_cast<std::uint32_t>(fields.number("volumes", kU32Max));
   trailer.last = fields.flag("last");
   auto range = fields.object("range");
-  trailer.range.offset_bytes = range.number("offset_bytes", trailer.disk_bytes);
+  trailer.range.offset_bytes = take_range_offset(range, "offset_bytes", trailer.disk_bytes, trailer.segment_bytes);
   trailer.range.length_bytes = range.number("length_bytes", trailer.disk_bytes - trailer.range.offset_bytes);
   fields.merge(range);
   trailer.data_segments = fields.number("data_segments", kU63Max);

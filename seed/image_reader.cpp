@@ -42,6 +42,15 @@ std::vector<std::string> files_in(const std::string& folder) {
   return files;
 }
 
+// What a volume says of itself: in its header or, where that is damaged, in its trailer.
+Result<ImageHeader> identify_volume(const std::string& path) {
+  auto header = read_volume_header(path);
+  if (header) return header;
+  const auto indexed = IndexedVolume::open(path, false);
+  if (indexed) return (*indexed)->header();
+  return header;
+}
+
 std::string folder_of(const std::string& path) {
   const auto folder = fs::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
@@ -112,7 +121,7 @@ Result<> ImageReader::find_volumes(const std::string& path, const ImageReadOptio
   for (const auto& candidate : candidates) {
     std::error_code error;
     if (fs::equivalent(candidate, first, error)) continue;
-    const auto header = read_volume_header(candidate);
+    const auto header = identify_volume(candidate);
     if (!header || header->image_id != header_.image_id) continue;
     const bool known =
         std::any_of(parts_.begin(), parts_.end(), [&](const Part& part) { return part.number() == header->volume; });
@@ -251,8 +260,11 @@ Result<> ImageReader::end_part() {
   Part next;
   next.path = stream_->name();
   next.scanned = DRSEED_TRY(ScannedVolume::open(*stream_));
-  if (next.scanned->header().image_id != header_.image_id)
+  const auto& header = next.scanned->header();
+  if (header.image_id != header_.image_id || header.disk_bytes != header_.disk_bytes ||
+      header.segment_bytes != header_.segment_bytes) {
     return fail(ErrorCode::kDiffers, "{}: another image follows the volume", next.path);
+  }
   use_pool(next);
   parts_.push_back(std::move(next));
   return {};

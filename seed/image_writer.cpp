@@ -18,7 +18,6 @@ namespace {
 std::string sums_line(const IndexEntry& entry) {
   return fmt::format("{}  {}\n", to_hex(entry.sha256), data_name(entry.offset_bytes, Codec::kNone));
 }
-constexpr std::uint64_t kSumsLineBytes = 64 + 2 + 5 + 16 + 1;
 
 constexpr std::uint64_t member_bytes(std::uint64_t content_bytes) {
   return kTarBlockBytes + tar_padded_bytes(content_bytes);

@@ -129,13 +129,13 @@ Result<> IndexedVolume::check_index() {
   Sha256 hasher;
   hasher.update(raw_bytes);
   const auto data_begin = member_bytes(t.header_bytes);
-  const IndexBounds bounds{t.range, t.disk_bytes, t.segment_bytes, t.data_end_position_bytes};
+  bounds_ = {t.range, t.disk_bytes, t.segment_bytes, t.data_end_position_bytes};
   std::uint64_t offset = t.range.offset_bytes;
   std::uint64_t data_segments = 0;
   for (std::uint64_t number = 0; number < entry_count_; ++number) {
     const auto entry = DRSEED_TRY(entry_at(number));
     hasher.update(bytes_of(entry));
-    auto checked = check_index_entry(entry, offset, bounds);
+    auto checked = check_index_entry(entry, offset, bounds_);
     if (!checked) return fail(ErrorCode::kDiffers, "{}: {}", path_, checked.error().message());
     if (entry.is_data() && entry.position_bytes < data_begin)
       return fail(ErrorCode::kDiffers, "{}: index: a position before the data", path_);
@@ -147,6 +147,7 @@ Result<> IndexedVolume::check_index() {
   if (offset != t.range.end() || data_segments != t.data_segments) {
     return fail(ErrorCode::kDiffers, "{}: the index ends at offset {}, expected {}", path_, offset, t.range.end());
   }
+  cursor_bytes_ = t.range.offset_bytes;
   ordinal_ = t.first_ordinal;
   zeros_from_bytes_ = t.range.offset_bytes;
   position_bytes_ = data_begin;
@@ -168,6 +169,10 @@ Result<IndexEntry> IndexedVolume::entry_at(std::uint64_t number) {
 Result<std::optional<StoredSegment>> IndexedVolume::next() {
   if (next_entry_ == entry_count_) return std::nullopt;
   const auto entry = DRSEED_TRY(entry_at(next_entry_++));
+  // Checked already, but read a second time: a file in change or a failing disk must not lead out of a buffer.
+  auto checked = check_index_entry(entry, cursor_bytes_, bounds_);
+  if (!checked) return fail(ErrorCode::kDiffers, "{}: has changed: {}", path_, checked.error().message());
+  cursor_bytes_ = entry.end();
   if (entry.is_data()) return DRSEED_TRY(read_segment(entry));
   StoredSegment zeros;
   zeros.kind = StoredSegment::Kind::kZeros;
@@ -188,7 +193,12 @@ Result<StoredSegment> IndexedVolume::read_segment(const IndexEntry& entry) {
   if (with_payload_) {
     DRSEED_TRY(read_framed(entry, segment));
   } else if ((entry.flags & kEntryHasUnreadable) != 0) {
-    if (const auto record = read_record(entry)) segment.unreadable = record->unreadable;
+    auto record = read_record(entry);
+    if (record) {
+      segment.unreadable = std::move(record->unreadable);
+    } else {
+      segment.problem = record.error().message();
+    }
   }
   ++ordinal_;
   zeros_from_bytes_ = entry.end();
@@ -206,7 +216,9 @@ Result<SegmentRecord> IndexedVolume::read_record(const IndexEntry& entry) {
   DRSEED_TRY(pread_exactly(fd_.get(), writable_bytes(content), entry.position_bytes + kTarBlockBytes, path_));
   const auto text = decode_pax_comment(content);
   auto record = text ? decode_segment_record(*text) : std::nullopt;
-  if (!record) return fail(ErrorCode::kDiffers, "its record is damaged");
+  const bool same = record && record->image_id == trailer_->image_id && record->offset_bytes == entry.offset_bytes &&
+                    record->length_bytes == entry.length_bytes;
+  if (!same) return fail(ErrorCode::kDiffers, "its record is damaged");
   return std::move(*record);
 }
 

@@ -49,6 +49,8 @@ class IndexedVolume : public VolumeReader {
   std::uint64_t mtime_seconds_ = 0;
   std::vector<std::string> problems_;
 
+  IndexBounds bounds_;
+  std::uint64_t cursor_bytes_ = 0;  // of the disk
   std::uint64_t entry_count_ = 0;
   std::uint64_t next_entry_ = 0;
   std::vector<IndexEntry> chunk_;

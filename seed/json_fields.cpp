@@ -6,6 +6,7 @@ namespace drseed::seed {
 namespace {
 
 const nlohmann::json kNull;
+constexpr int kDepthMax = 64;  // copying and writing a document take stack by its depth
 
 }  // namespace
 
@@ -83,7 +84,13 @@ Result<> JsonFields::result() const {
 }
 
 Result<nlohmann::json> parse_json_object(std::string_view text, std::string_view name) {
-  auto json = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+  bool too_deep = false;
+  const auto watch_depth = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    too_deep = too_deep || depth > kDepthMax;
+    return !too_deep;
+  };
+  auto json = nlohmann::json::parse(text.begin(), text.end(), watch_depth, false);
+  if (too_deep) return fail(ErrorCode::kDiffers, "{}: nested more than {} deep", name, kDepthMax);
   if (json.is_discarded() || !json.is_object()) return fail(ErrorCode::kDiffers, "{}: not a JSON object", name);
   return json;
 }

@@ -12,13 +12,15 @@
 
 namespace drseed::seed {
 
+constexpr std::size_t kTextBytesMax = 4096;  // of a text, where nothing else is said
+
 class JsonFields {
  public:
   // `name` is for messages: "drseed/header.json". `object` must outlive this.
   JsonFields(const nlohmann::json& object, std::string name);
 
   std::uint64_t number(std::string_view key, std::uint64_t max);
-  std::string text(std::string_view key, std::size_t length_max = 4096);
+  std::string text(std::string_view key, std::size_t length_max = kTextBytesMax);
   bool flag(std::string_view key);
   void hex(std::string_view key, std::span<std::uint8_t> out);
   JsonFields object(std::string_view key);

@@ -1,21 +1,41 @@
 #include "seed/merkle.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace drseed::seed {
 
 void MerkleTree::add(const Sha256Digest& segment_digest) {
-  constexpr std::uint8_t kLeaf = 0;
-  hasher_.update({&kLeaf, 1});
-  hasher_.update(segment_digest);
-  Sha256Digest hash = hasher_.finish();
+  add_subtree(leaf(segment_digest), 0);
+}
+
+void MerkleTree::add_run(const Sha256Digest& segment_digest, std::uint64_t count) {
+  std::vector<Sha256Digest> by_level;  // the hash of 2^level such leaves
+  while (count > 0) {
+    // The largest perfect subtree that begins here and is not too long.
+    const auto level = std::min<unsigned>(std::countr_zero(leaves_), std::bit_width(count) - 1);
+    while (by_level.size() <= level)
+      by_level.push_back(by_level.empty() ? leaf(segment_digest) : node(by_level.back(), by_level.back()));
+    add_subtree(by_level[level], level);
+    count -= std::uint64_t{1} << level;
+  }
+}
+
+void MerkleTree::add_subtree(Sha256Digest hash, unsigned level) {
   // As in binary addition: equal subtrees merge.
-  for (std::uint64_t bit = leaves_; (bit & 1) != 0; bit >>= 1) {
+  for (std::uint64_t bits = leaves_ >> level; (bits & 1) != 0; bits >>= 1) {
     hash = node(peaks_.back(), hash);
     peaks_.pop_back();
   }
   peaks_.push_back(hash);
-  ++leaves_;
+  leaves_ += std::uint64_t{1} << level;
+}
+
+Sha256Digest MerkleTree::leaf(const Sha256Digest& segment_digest) {
+  constexpr std::uint8_t kLeaf = 0;
+  hasher_.update({&kLeaf, 1});
+  hasher_.update(segment_digest);
+  return hasher_.finish();
 }
 
 Sha256Digest MerkleTree::node(const Sha256Digest& left, const Sha256Digest& right) {
@@ -37,8 +57,8 @@ SegmentMerkle::SegmentMerkle(std::uint32_t segment_bytes)
     : segment_bytes_(segment_bytes), whole_zero_digest_(sha256_of_zeros(segment_bytes)) {}
 
 void SegmentMerkle::add_zeros(std::uint64_t length_bytes) {
-  for (; length_bytes >= segment_bytes_; length_bytes -= segment_bytes_) tree_.add(whole_zero_digest_);
-  if (length_bytes > 0) tree_.add(sha256_of_zeros(length_bytes));
+  tree_.add_run(whole_zero_digest_, length_bytes / segment_bytes_);
+  if (length_bytes % segment_bytes_ != 0) tree_.add(sha256_of_zeros(length_bytes % segment_bytes_));
 }
 
 Sha256Digest sha256_of_zeros(std::uint64_t length_bytes) {

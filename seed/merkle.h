@@ -17,10 +17,16 @@ namespace drseed::seed {
 class MerkleTree {
  public:
   void add(const Sha256Digest& segment_digest);
+  // The same segment `count` times, in time that grows with the logarithm of count: a header may claim any size of
+  // disk.
+  void add_run(const Sha256Digest& segment_digest, std::uint64_t count);
   Sha256Digest root();  // of what was added so far; more may be added after
 
  private:
+  Sha256Digest leaf(const Sha256Digest& segment_digest);
   Sha256Digest node(const Sha256Digest& left, const Sha256Digest& right);
+  // A perfect subtree of 2^level leaves. Precondition: leaves_ is a multiple of 2^level.
+  void add_subtree(Sha256Digest hash, unsigned level);
 
   Sha256 hasher_;
   std::uint64_t leaves_ = 0;

@@ -30,18 +30,23 @@ struct Sample {
 
 class Replay {
  public:
-  Replay(const std::string& image_path, const JobOptions& job, ImageWriter& writer, OrderedDigests& digests,
-         std::vector<Range>& unreadable)
-      : image_path_(image_path), job_(job), writer_(writer), digests_(digests), unreadable_(unreadable) {}
+  Replay(const std::string& image_path, const ImageHeader& header, const JobOptions& job, ImageWriter& writer,
+         OrderedDigests& digests, std::vector<Range>& unreadable)
+      : image_path_(image_path),
+        header_(header),
+        job_(job),
+        writer_(writer),
+        digests_(digests),
+        unreadable_(unreadable) {}
 
-  Result<> run(std::uint64_t volume_bytes) {
+  Result<> run() {
     for (std::uint32_t number = 1; !cut_; ++number) {
-      const auto path = volume_path(image_path_, volume_bytes, number);
+      const auto path = volume_path(image_path_, header_.volume_bytes, number);
       UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
       if (!fd && errno == ENOENT && number > 1) break;
       if (!fd) return fail_errno(errno, "{}: cannot be opened", path);
-      DRSEED_TRY(replay_volume(std::move(fd), path));
-      if (volume_bytes == 0) break;
+      DRSEED_TRY(replay_volume(std::move(fd), path, number));
+      if (header_.volume_bytes == 0) break;
     }
     return {};
   }
@@ -49,11 +54,21 @@ class Replay {
   const std::vector<Sample>& samples() const { return samples_; }
 
  private:
-  Result<> replay_volume(UniqueFd fd, const std::string& path) {
+  // Whether the volume is the one that the writer comes to next, and not a file that another image left there.
+  bool is_next(const ImageHeader& found, std::uint32_t number) const {
+    auto expected = header_;
+    expected.volume = number;
+    expected.range_offset_bytes = writer_.cursor_bytes();
+    return found == expected;
+  }
+
+  Result<> replay_volume(UniqueFd fd, const std::string& path, std::uint32_t number) {
     FdSource source(std::move(fd), path);
     auto volume = ScannedVolume::open(source);
-    if (!volume) {
-      // The run was interrupted within the volume's header: the volume begins anew.
+    const bool next = volume && is_next((*volume)->header(), number);
+    if (number == 1 && (!next || (*volume)->good_end_bytes() != writer_.position_bytes())) return other_version();
+    if (!next) {
+      // The run was interrupted within the volume's header, or before it: the volume begins anew.
       cut_ = true;
       return {};
     }
@@ -86,6 +101,12 @@ class Replay {
     return result;
   }
 
+  Result<> other_version() const {
+    return fail(ErrorCode::kDiffers,
+                "{}: laid out by another version of drseed, cannot be resumed; start again with --overwrite",
+                image_path_);
+  }
+
   // An error stops the pipeline; cut_ says that it is only the end of what can be kept.
   Result<> cut(std::string why) {
     cut_ = true;
@@ -110,9 +131,7 @@ class Replay {
                                  stored.stored(), stored.unreadable}));
     if (writer_.volume() != stored.volume ||
         writer_.position_bytes() != stored.position_bytes + tar_padded_bytes(stored.stored_bytes)) {
-      return fail(ErrorCode::kDiffers,
-                  "{}: laid out by another version of drseed, cannot be resumed; start again with --overwrite",
-                  image_path_);
+      return other_version();
     }
     digests_.add({segment.plain, segment.plain->first(stored.range.length_bytes), 0});
     unreadable_.insert(unreadable_.end(), stored.unreadable.begin(), stored.unreadable.end());
@@ -132,6 +151,7 @@ class Replay {
   }
 
   const std::string& image_path_;
+  const ImageHeader& header_;
   const JobOptions& job_;
   ImageWriter& writer_;
   OrderedDigests& digests_;
@@ -186,8 +206,8 @@ Result<PartialImage> open_partial_image(const std::string& image_path, const blo
 Result<> replay_image(const std::string& image_path, const JobOptions& job, const block::Device& source,
                       ImageWriter& writer, OrderedDigests& digests, std::vector<Range>& unreadable) {
   const auto header = DRSEED_TRY(open_partial_image(image_path, source)).header;
-  Replay replay(image_path, job, writer, digests, unreadable);
-  DRSEED_TRY(replay.run(header.volume_bytes));
+  Replay replay(image_path, header, job, writer, digests, unreadable);
+  DRSEED_TRY(replay.run());
   return compare_samples(replay.samples(), source, header.segment_bytes);
 }
 

@@ -116,6 +116,9 @@ Result<> ScannedVolume::step() {
   if (finished_) return {};
   if (!member) {
     lose("a tar header is damaged");
+  } else if (member->mtime_seconds != header_.created_seconds) {
+    // Of another image: the disk may hold one, and its members are in an uncompressed payload.
+    lose(fmt::format("unexpected member '{}'", member->name));
   } else if (member->type == TarType::kPax) {
     return read_segment(*member);
   } else if (member->name == kSumsName) {
@@ -145,7 +148,7 @@ Result<> ScannedVolume::read_segment(const TarMember& pax) {
   }
   const auto end = record->offset_bytes + record->length_bytes;
   if (record->length_bytes > header_.segment_bytes || end > header_.disk_bytes ||
-      record->offset_bytes % header_.segment_bytes != 0 ||
+      record->offset_bytes % header_.segment_bytes != 0 || record->zeros_from_bytes % header_.segment_bytes != 0 ||
       (record->length_bytes != header_.segment_bytes && end != header_.disk_bytes)) {
     return damaged("a segment does not fit the disk");
   }
@@ -214,19 +217,20 @@ Result<bool> ScannedVolume::hash_content(std::uint64_t bytes, Digest256& digest)
 
 Result<bool> ScannedVolume::read_index(std::uint64_t& bytes, Digest256& digest, IndexEntry& last) {
   const auto member = DRSEED_TRY(read_header_block());
-  if (!member || member->name != kIndexName || member->size_bytes < sizeof(IndexHeader)) return false;
+  if (!member || member->name != kIndexName || member->size_bytes < sizeof(IndexHeader) ||
+      (member->size_bytes - sizeof(IndexHeader)) % sizeof(IndexEntry) != 0) {
+    return false;
+  }
   bytes = member->size_bytes;
   Sha256 hasher;
   IndexHeader header;
   const std::span<std::uint8_t> header_bytes(reinterpret_cast<std::uint8_t*>(&header), sizeof header);
   if (DRSEED_TRY(read_full(source_, header_bytes)) < header_bytes.size()) return false;
   hasher.update(header_bytes);
-  for (auto left = bytes - sizeof header; left > 0;) {
-    const std::span<std::uint8_t> entry(reinterpret_cast<std::uint8_t*>(&last),
-                                        std::min<std::uint64_t>(left, sizeof last));
+  const std::span<std::uint8_t> entry(reinterpret_cast<std::uint8_t*>(&last), sizeof last);
+  for (auto left = bytes - sizeof header; left > 0; left -= entry.size()) {
     if (DRSEED_TRY(read_full(source_, entry)) < entry.size()) return false;
     hasher.update(entry);
-    left -= entry.size();
   }
   digest = hasher.finish();
   return DRSEED_TRY(read_padding(bytes));
@@ -266,8 +270,10 @@ Result<std::string> ScannedVolume::read_tail_parts(const TarMember& sums) {
                     t.segment_bytes == header_.segment_bytes && t.codec == header_.codec;
   if (!same) return std::string("the trailer describes other members than those that are here");
   trailer_ = std::move(*trailer);
+  const auto& range = trailer_->range;
   // The index is proven now: its last entry says whether the range ends in zeros.
-  if (last.kind == static_cast<std::uint16_t>(EntryKind::kZeros) && last.end() == t.range.end()) {
+  if (last.kind == static_cast<std::uint16_t>(EntryKind::kZeros) && last.offset_bytes <= range.end() &&
+      last.offset_bytes % header_.segment_bytes == 0 && last.end() == range.end()) {
     emit_damaged(last.offset_bytes, "its members are missing from the image");
     emit_zeros(last.end());
   }

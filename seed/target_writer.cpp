@@ -14,6 +14,7 @@ namespace drseed::seed {
 namespace {
 
 constexpr std::chrono::seconds kCheckpointEvery{3};
+constexpr const char* kUnreadable = "the source could not read it when it was imaged";
 constexpr std::uint64_t kFlushTag = UINT64_MAX;
 
 class DeviceWriter : public TargetWriter {
@@ -29,6 +30,7 @@ class DeviceWriter : public TargetWriter {
 
   Result<> apply(Piece piece) override {
     const auto range = piece.range;
+    for (const auto& bad : piece.unreadable) add_bad(journal_.damaged, {bad, kUnreadable});
     switch (piece.kind) {
       case Piece::Kind::kData:
         totals_.written_bytes += range.length_bytes;
@@ -49,8 +51,6 @@ class DeviceWriter : public TargetWriter {
         add_bad(journal_.damaged, {range, std::move(piece.problem)});
         break;
     }
-    for (const auto& bad : piece.unreadable)
-      add_bad(journal_.damaged, {bad, "the source could not read it when it was imaged"});
     return checkpoint_if_due();
   }
 
@@ -144,8 +144,7 @@ class PipeWriter : public TargetWriter {
   PipeWriter(UniqueFd fd, std::vector<BadRange>& damaged) : fd_(std::move(fd)), damaged_(damaged) {}
 
   Result<> apply(Piece piece) override {
-    for (const auto& bad : piece.unreadable)
-      add_bad(damaged_, {bad, "the source could not read it when it was imaged"});
+    for (const auto& bad : piece.unreadable) add_bad(damaged_, {bad, kUnreadable});
     if (piece.kind == Piece::Kind::kData) {
       totals_.written_bytes += piece.range.length_bytes;
       return write_all(fd_.get(), piece.plain.first(piece.range.length_bytes), "-");

@@ -27,6 +27,7 @@ struct Piece {
   Digest256 sha256{};             // of the plain bytes, where they are not zeros
   bool zeros = false;             // its content is zeros, whatever the kind
   std::string problem;            // kDamaged: why
+  std::string container_problem;  // what is wrong around a segment that proved itself all the same
   std::vector<Range> unreadable;  // sectors that the source could not read; zeros stand for them
 };
 

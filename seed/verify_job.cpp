@@ -100,8 +100,8 @@ class Comparer {
   Result<Verdict> operator()(Comparison job) {
     Verdict verdict;
     verdict.range = job.plain.range;
-    verdict.data = !job.expected.zeros;
     if (job.expected.skip) return verdict;
+    verdict.data = !job.expected.zeros;
     if (job.plain.read_errno != 0) {
       verdict.bad =
           Error{ErrorCode::kEnvironment, job.plain.read_errno, fmt::format("{} cannot be read", path_)}.message();
@@ -192,13 +192,18 @@ Result<VerifyReport> verify_against(ImageReader& image, block::Device& device, c
   }
   image.set_buffers(2);
   std::vector<BadRange> damaged;
+  std::vector<std::string> problems;
   std::vector<Range> unreadable;
   const ExpectedSource expected = [&]() -> Result<std::optional<Expected>> {
     const auto segment = DRSEED_TRY(image.next());
     if (!segment) return std::nullopt;
     Expected next{segment->range, segment->kind == StoredSegment::Kind::kZeros,
                   segment->kind == StoredSegment::Kind::kDamaged, segment->sha256};
-    if (next.skip) add_bad(damaged, {segment->range, segment->problem});
+    if (next.skip) {
+      add_bad(damaged, {segment->range, segment->problem});
+    } else if (!segment->problem.empty()) {
+      problems.push_back(fmt::format("segment of offset {}: {}", segment->range.offset_bytes, segment->problem));
+    }
     unreadable.insert(unreadable.end(), segment->unreadable.begin(), segment->unreadable.end());
     return next;
   };
@@ -210,7 +215,8 @@ Result<VerifyReport> verify_against(ImageReader& image, block::Device& device, c
   report.bad.insert(report.bad.end(), damaged.begin(), damaged.end());
   std::sort(report.bad.begin(), report.bad.end(),
             [](const BadRange& a, const BadRange& b) { return a.range.offset_bytes < b.range.offset_bytes; });
-  report.problems = image.problems();
+  report.problems = std::move(problems);
+  report.problems.insert(report.problems.end(), image.problems().begin(), image.problems().end());
   report.merkle_root = image.merkle_root();
   for (const auto& range : unreadable) report.unreadable_bytes += range.length_bytes;
   report.unreadable = std::move(unreadable);

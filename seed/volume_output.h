@@ -17,7 +17,7 @@ namespace drseed::seed {
 class VolumeOutput {
  public:
   static VolumeOutput replay(std::string path);
-  static Result<VolumeOutput> create(std::string path);  // fails if it exists
+  static Result<VolumeOutput> create(std::string path);  // overwrites
   static VolumeOutput to_descriptor(UniqueFd fd, std::string name);
 
   Result<> write(std::initializer_list<std::span<const std::uint8_t>> parts);

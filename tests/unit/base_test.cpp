@@ -1,12 +1,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -458,20 +459,19 @@ TEST_F(FileTest, PreadOfABadDescriptorIsAnEnvironmentError) {
   EXPECT_EQ(read.error().system_errno, EBADF);
 }
 
-TEST_F(FileTest, WriteAllGoesOnAfterAShortWrite) {
-  int ends[2];
-  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
-  UniqueFd reading(ends[0]), writing(ends[1]);
-  const std::string content(1'000'000, 'x');  // more than a pipe takes at once
-  std::thread writer([&] {
-    EXPECT_TRUE(write_all(writing.get(), as_bytes(content), "pipe"));
-    writing.reset();
-  });
-  std::size_t total = 0;
-  char chunk[4096];
-  for (ssize_t got = 0; (got = read(reading.get(), chunk, sizeof chunk)) > 0;) total += static_cast<std::size_t>(got);
-  writer.join();
-  EXPECT_EQ(total, content.size());
+TEST_F(FileTest, WriteThatComesShortIsAnErrorNotASuccess) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit limited{500, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limited), 0);
+  UniqueFd fd(open(path("file").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const auto written = write_all(fd.get(), as_bytes(std::string(1000, 'x')), "disk");
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_DFL);
+  EXPECT_EQ(fs::file_size(path("file")), 500u);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().system_errno, EFBIG);
 }
 
 TEST_F(FileTest, ChosenStateDirectoryIsMade) {
