@@ -62,7 +62,11 @@ Result<> write_file_atomically(const std::string& path, std::string_view content
     DRSEED_TRY(write_all(fd.get(), {reinterpret_cast<const std::uint8_t*>(content.data()), content.size()}, temporary));
     if (fsync(fd.get()) != 0) return fail_errno(errno, "{}: cannot be flushed", temporary);
   }
-  if (rename(temporary.c_str(), path.c_str()) != 0) return fail_errno(errno, "{}: cannot be replaced", path);
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    unlink(temporary.c_str());
+    return fail_errno(error, "{}: cannot be replaced", path);
+  }
   auto folder = std::filesystem::path(path).parent_path();
   if (folder.empty()) folder = ".";
   UniqueFd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

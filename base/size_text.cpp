@@ -74,7 +74,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
     return bad_size(text, "no number");
   value *= static_cast<long double>(unit->bytes);
   if (value >= static_cast<long double>(kMax)) return bad_size(text, "too large");
-  if (unit->bytes == 1 && value != std::floor(value)) return bad_size(text, "a fraction of a byte");
+  if (value != std::floor(value)) return bad_size(text, "a fraction of a byte");
   return static_cast<std::uint64_t>(value);
 }
 

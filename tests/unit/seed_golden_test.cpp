@@ -141,7 +141,7 @@ TEST_F(Golden, ImageInOneVolumeIsTheSameToTheByte) {
 TEST_F(Golden, ImageInVolumesIsTheSameToTheByte) {
   // The smallest volumes hold one uncompressed segment; here it takes two of the compressed ones.
   auto header = golden_header(Codec::kZstd, 0);
-  header.volume_bytes = 11 << 10;
+  header.volume_bytes = 17 << 10;
   write_golden(header, folder_ + "/split.drseed");
   for (const auto* name : {"split.drseed.001", "split.drseed.002"}) expect_golden(name);
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/split.drseed.003") &&
