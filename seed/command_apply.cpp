@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/log.h"
@@ -60,14 +62,21 @@ Result<> check_not_in_use(const Arguments& arguments) {
               arguments.target, block::describe(uses));
 }
 
-// An older copy of the very volume that the image holds: what --skip-identical is for. The disk that was imaged is
-// none.
+bool is_the_source(const block::Device& target, const block::Identity& identity, const SourceFacts& source) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  std::error_code error;
+  const bool same_place =
+      source.host == host && source.path == std::filesystem::absolute(target.path(), error).string();
+  return same_place || (!source.serial.empty() && source.serial == identity.serial);
+}
+
+// An older copy of the very volume that the image holds: what --skip-identical is for.
 bool is_old_copy(const block::Identity& target, const SourceFacts& source) {
   const bool same_filesystem = !source.filesystem_uuid.empty() && target.filesystem_uuid == source.filesystem_uuid;
   const bool same_table =
       !source.partition_table_uuid.empty() && target.partition_table_uuid == source.partition_table_uuid;
-  const bool same_hardware = !source.serial.empty() && target.serial == source.serial;
-  return (same_filesystem || same_table) && !same_hardware;
+  return same_filesystem || same_table;
 }
 
 Result<> check_content(const Arguments& arguments, const block::Device& target, bool resumes,
@@ -76,9 +85,8 @@ Result<> check_content(const Arguments& arguments, const block::Device& target, 
   if (resumes || arguments.overwrite || target.size_bytes() == 0) return {};
   const auto identity = DRSEED_TRY(block::identify(target));
   if (!identity.has_known_content()) return {};
-  const bool source_itself = source != nullptr && !source->serial.empty() && source->serial == identity.serial;
-  if (arguments.skip_identical && source != nullptr && target.path() != source->path && is_old_copy(identity, *source))
-    return {};
+  const bool source_itself = source != nullptr && is_the_source(target, identity, *source);
+  if (arguments.skip_identical && source != nullptr && !source_itself && is_old_copy(identity, *source)) return {};
   const auto what = fmt::format("{} holds {}{}", target.path(), identity.describe_content(),
                                 source_itself ? " and is the disk that the image was made from" : "");
   if (confirmed(arguments.common, what + ", which will be lost.")) return {};
@@ -190,25 +198,18 @@ Outcome apply_other(const Arguments& arguments, std::unique_ptr<FdSource> source
 Outcome run(const Arguments& arguments) {
   DRSEED_TRY(check_paths(arguments));
   DRSEED_TRY(check_not_in_use(arguments));
-  if (arguments.image == "-") {
-    auto source = DRSEED_TRY(open_source("-"));
-    if (!looks_like_image(DRSEED_TRY(source->peek(kLookBytes)))) return apply_other(arguments, std::move(source));
-    auto image = DRSEED_TRY(ImageReader::open_stream(std::move(source)));
-    return apply_native(arguments, *image);
-  }
-  if (!DRSEED_TRY(is_image_file(arguments.image)))
-    return apply_other(arguments, DRSEED_TRY(open_source(arguments.image)));
   ImageReadOptions reading;
   reading.partial = arguments.partial;
   reading.more_volumes = arguments.volumes;
-  auto image = ImageReader::open(arguments.image, reading);
-  if (!image && image.error().code == ErrorCode::kDiffers && !arguments.partial) {
+  auto opened = open_image(arguments.image, reading);
+  if (!opened && opened.error().code == ErrorCode::kDiffers && !arguments.partial) {
     return fail(ErrorCode::kDiffers,
                 "{}; nothing was written. --partial applies every segment that proves itself and reports the rest",
-                image.error().message());
+                opened.error().message());
   }
-  if (!image) return tl::unexpected(image.error());
-  return apply_native(arguments, **image);
+  if (!opened) return tl::unexpected(opened.error());
+  if (opened->foreign) return apply_other(arguments, std::move(opened->foreign));
+  return apply_native(arguments, *opened->native);
 }
 
 }  // namespace

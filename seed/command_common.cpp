@@ -133,4 +133,20 @@ Result<std::unique_ptr<FdSource>> open_source(const std::string& path) {
   return std::make_unique<FdSource>(std::move(fd), path == "-" ? "standard input" : path);
 }
 
+Result<OpenedImage> open_image(const std::string& path, const ImageReadOptions& options) {
+  OpenedImage opened;
+  if (path != "-" && DRSEED_TRY(is_image_file(path))) {
+    opened.native = DRSEED_TRY(ImageReader::open(path, options));
+    return opened;
+  }
+  auto source = DRSEED_TRY(open_source(path));
+  const auto beginning = DRSEED_TRY(source->peek(kLookBytes));
+  if (looks_like_image(beginning)) {
+    opened.native = DRSEED_TRY(ImageReader::open_stream(std::move(source)));
+  } else {
+    opened.foreign = std::move(source);
+  }
+  return opened;
+}
+
 }  // namespace drseed::seed

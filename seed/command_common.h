@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/exit_status.h"
 #include "seed/foreign.h"
+#include "seed/image_reader.h"
 #include "seed/job.h"
 
 namespace drseed::seed {
@@ -66,5 +67,14 @@ std::vector<std::string> compare_digests(const std::map<DigestKind, std::string>
 
 // Opens a file or "-".
 Result<std::unique_ptr<FdSource>> open_source(const std::string& path);
+
+// What IMAGE on a command line turned out to be: exactly one of the two.
+struct OpenedImage {
+  std::unique_ptr<ImageReader> native;
+  std::unique_ptr<FdSource> foreign;  // nothing read yet
+};
+// A seed image in files, or in a pipe (also a named one, or "-"); anything else is foreign. A damaged seed image is
+// never foreign.
+Result<OpenedImage> open_image(const std::string& path, const ImageReadOptions& options);
 
 }  // namespace drseed::seed

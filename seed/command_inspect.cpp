@@ -108,20 +108,13 @@ Outcome inspect_foreign(const Arguments& arguments, std::unique_ptr<FdSource> so
 }
 
 Outcome run(const Arguments& arguments) {
-  if (arguments.image == "-") {
-    auto source = DRSEED_TRY(open_source("-"));
-    if (!looks_like_image(DRSEED_TRY(source->peek(kLookBytes)))) return inspect_foreign(arguments, std::move(source));
-    auto image = DRSEED_TRY(ImageReader::open_stream(std::move(source)));
-    return inspect_native(arguments, *image);
-  }
-  if (!DRSEED_TRY(is_image_file(arguments.image)))
-    return inspect_foreign(arguments, DRSEED_TRY(open_source(arguments.image)));
   ImageReadOptions reading;
   reading.partial = true;
   reading.with_payload = false;
   reading.more_volumes = arguments.volumes;
-  auto image = DRSEED_TRY(ImageReader::open(arguments.image, reading));
-  return inspect_native(arguments, *image);
+  auto opened = DRSEED_TRY(open_image(arguments.image, reading));
+  if (opened.foreign) return inspect_foreign(arguments, std::move(opened.foreign));
+  return inspect_native(arguments, *opened.native);
 }
 
 }  // namespace

@@ -83,8 +83,8 @@ Outcome verify_native(const Arguments& arguments, ImageReader& image) {
 }
 
 // Compares the plain disk in a foreign image with a device, byte by byte, in one pass over both.
-Result<std::vector<BadRange>> compare_foreign(ForeignImage& image, const block::Device& device, Hasher* hasher,
-                                              Progress& progress, RateLimit& rate) {
+Result<std::vector<BadRange>> compare_foreign(ForeignImage& image, const block::Device& device, Progress& progress,
+                                              RateLimit& rate) {
   constexpr std::size_t kChunkBytes = 1 << 20;
   block::BufferPool pool(2, kChunkBytes);
   const auto expected = pool.take();
@@ -95,7 +95,6 @@ Result<std::vector<BadRange>> compare_foreign(ForeignImage& image, const block::
     const auto got = DRSEED_TRY(read_full(*image.bytes, expected.first(kChunkBytes)));
     if (got == 0) return bad;
     rate.wait_for(got);
-    if (hasher != nullptr) hasher->update(expected.first(got));
     const Range range{offset, got};
     if (range.end() > device.size_bytes()) {
       add_bad(bad, {range, fmt::format("{} ends at offset {}", device.path(), device.size_bytes())});
@@ -122,7 +121,7 @@ Outcome verify_foreign(const Arguments& arguments, std::unique_ptr<FdSource> sou
     auto device = DRSEED_TRY(open_against(arguments));
     Progress progress("compared", image.size_bytes.value_or(0), job.progress);
     RateLimit rate(job.rate_limit_bytes);
-    bad = DRSEED_TRY(compare_foreign(image, *device, nullptr, progress, rate));
+    bad = DRSEED_TRY(compare_foreign(image, *device, progress, rate));
     result["against"] = arguments.against;
     result["disk_bytes"] = progress.done_bytes();
   } else {
@@ -150,20 +149,13 @@ Outcome verify_foreign(const Arguments& arguments, std::unique_ptr<FdSource> sou
 }
 
 Outcome run(const Arguments& arguments) {
-  if (arguments.image == "-") {
-    auto source = DRSEED_TRY(open_source("-"));
-    if (!looks_like_image(DRSEED_TRY(source->peek(kLookBytes)))) return verify_foreign(arguments, std::move(source));
-    auto image = DRSEED_TRY(ImageReader::open_stream(std::move(source)));
-    return verify_native(arguments, *image);
-  }
-  if (!DRSEED_TRY(is_image_file(arguments.image)))
-    return verify_foreign(arguments, DRSEED_TRY(open_source(arguments.image)));
   ImageReadOptions reading;
   reading.partial = true;
   reading.with_payload = arguments.against.empty();
   reading.more_volumes = arguments.volumes;
-  auto image = DRSEED_TRY(ImageReader::open(arguments.image, reading));
-  return verify_native(arguments, *image);
+  auto opened = DRSEED_TRY(open_image(arguments.image, reading));
+  if (opened.foreign) return verify_foreign(arguments, std::move(opened.foreign));
+  return verify_native(arguments, *opened.native);
 }
 
 }  // namespace

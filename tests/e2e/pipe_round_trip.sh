@@ -16,6 +16,11 @@ for size in 1 511 512 65535 65536 65537 1000000 8388608 25000001; do
     [ "$(json 'v["header"]["note"]')" = "size $size" ]
 done
 
+# A named pipe is a pipe too, not a foreign image.
+"$drseed" apply <("$drseed" image disk.img -) fifo.img
+same disk.img fifo.img
+"$drseed" verify <("$drseed" image disk.img -) | grep -q ^OK
+
 # A disk of zeros has an image without segments; an empty one has none.
 truncate -s 10M zeros.img
 "$drseed" image zeros.img zeros.drseed >/dev/null

@@ -141,6 +141,7 @@ TEST_F(Golden, ImageInOneVolumeIsTheSameToTheByte) {
 TEST_F(Golden, ImageInVolumesIsTheSameToTheByte) {
   // The smallest volumes hold one uncompressed segment; here it takes two of the compressed ones.
   auto header = golden_header(Codec::kZstd, 0);
+  header.image_id.bytes[0] = 0xff;  // beside the other image, whose volumes it must not take
   header.volume_bytes = 17 << 10;
   write_golden(header, folder_ + "/split.drseed");
   for (const auto* name : {"split.drseed.001", "split.drseed.002"}) expect_golden(name);

@@ -27,6 +27,7 @@ using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr std::uint32_t kSegment = kSegmentBytesMin;
+constexpr std::uint64_t kVolume = 100'000;  // holds one segment that does not compress
 
 class TempFolder {
  public:
@@ -283,7 +284,7 @@ TEST(SeedImage, MerkleRootIsTheSameForEveryCodecAndSplit) {
 class SplitImage : public testing::Test {
  protected:
   SplitImage() {
-    write_image(make_header(disk_, Codec::kNone, 170'000), disk_, folder_ / "image");
+    write_image(make_header(disk_, Codec::kNone, kVolume), disk_, folder_ / "image");
     while (fs::exists(volume(count_ + 1))) ++count_;
   }
   std::string volume(std::uint32_t number) const { return volume_path(folder_ / "image", 1, number); }
@@ -301,7 +302,7 @@ class SplitImage : public testing::Test {
 
 TEST_F(SplitImage, EveryVolumeKeepsToItsSize) {
   ASSERT_GE(count_, 4U);
-  for (std::uint32_t number = 1; number <= count_; ++number) EXPECT_LE(fs::file_size(volume(number)), 170'000U);
+  for (std::uint32_t number = 1; number <= count_; ++number) EXPECT_LE(fs::file_size(volume(number)), kVolume);
 }
 
 TEST_F(SplitImage, AnyVolumeOpensTheImageWhateverTheFilesAreCalled) {
@@ -325,8 +326,9 @@ TEST_F(SplitImage, VolumesInOtherFoldersAreFoundWhenNamed) {
 }
 
 TEST_F(SplitImage, AMissingVolumeIsReportedAndTheOthersAreRead) {
+  const TempFolder away;
   for (std::uint32_t number = 1; number <= count_; ++number) {
-    fs::rename(volume(number), folder_ / "away");
+    fs::rename(volume(number), away / "volume");
     const auto present = volume(number == 1 ? 2 : 1);
     EXPECT_FALSE(ImageReader::open(present, {})) << number;
     const auto read = read_back(present, Way::kIndexed, disk_);
@@ -334,7 +336,7 @@ TEST_F(SplitImage, AMissingVolumeIsReportedAndTheOthersAreRead) {
     EXPECT_FALSE(read.problems.empty()) << number;
     EXPECT_EQ(read.lost.size(), 1U) << number << ": " << describe(read);
     EXPECT_TRUE(read.wrong.empty());
-    fs::rename(folder_ / "away", volume(number));
+    fs::rename(away / "volume", volume(number));
   }
 }
 
@@ -345,7 +347,7 @@ TEST_F(SplitImage, DuplicatesOfAVolumeDoNoHarm) {
 }
 
 TEST_F(SplitImage, VolumesOfOtherImagesBesideItAreLeftAlone) {
-  auto header = make_header(disk_, Codec::kNone, 170'000);
+  auto header = make_header(disk_, Codec::kNone, kVolume);
   header.image_id.bytes.fill(8);
   write_image(header, disk_, folder_ / "another");
   write_file(folder_ / "garbage", "not an image");
@@ -735,7 +737,9 @@ TEST_F(LyingImage, TwoEntriesForOneSegmentAreFound) {
   one.offset_bytes = two.offset_bytes;
   std::memcpy(bad.data() + second, &one, sizeof one);
   write(lie(trailer(), bad));
-  expect_found(path_, disk_, "the first segment given for the second too");
+  // The index is believed until its root is compared; a stream does not need it.
+  EXPECT_TRUE(read_back(path_, Way::kIndexed, disk_).reported());
+  expect_harmless("the first segment given for the second too");
 }
 
 // The index is read twice: a file that changes between must not lead out of a buffer.
@@ -880,7 +884,7 @@ TEST_F(Resumed, ADamagedSegmentIsImagedAgain) {
 }
 
 TEST_F(Resumed, AnImageInVolumesCutAnywhereBecomesTheUninterruptedOne) {
-  image_disk(170'000, Codec::kNone);
+  image_disk(kVolume, Codec::kNone);
   ASSERT_GE(whole_.size(), 3U);
   std::mt19937_64 random(6);
   for (std::size_t volume = 0; volume < whole_.size(); ++volume) {
@@ -900,11 +904,11 @@ TEST_F(Resumed, AnImageInVolumesCutAnywhereBecomesTheUninterruptedOne) {
 TEST_F(Resumed, VolumesOfAnEarlierImageAreNotTakenForThisOne) {
   const auto now = disk_;
   for (auto& byte : disk_) byte = byte == 0 ? '\0' : static_cast<char>(byte ^ 0x55 ? byte ^ 0x55 : 1);
-  image_disk(170'000, Codec::kNone);
+  image_disk(kVolume, Codec::kNone);
   const auto earlier = whole_;
   whole_.clear();
   disk_ = now;
-  image_disk(170'000, Codec::kNone);
+  image_disk(kVolume, Codec::kNone);
   ASSERT_EQ(earlier.size(), whole_.size());
   cut(0, whole_[0].bytes.size());
   for (std::size_t i = 1; i < earlier.size(); ++i) write_file(earlier[i].path, earlier[i].bytes);
