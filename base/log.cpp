@@ -43,8 +43,15 @@ void start(const std::string& program) {
   formatter->add_flag<LevelFlag>('*').set_pattern("%n: %*%v");
   logger->set_formatter(std::move(formatter));
   const char* level = std::getenv("DRSEED_LOG");
-  if (level != nullptr) logger->set_level(spdlog::level::from_str(level));
   spdlog::set_default_logger(logger);
+  if (level == nullptr) return;
+  // spdlog takes a word that it does not know for "off".
+  const auto chosen = spdlog::level::from_str(level);
+  if (chosen == spdlog::level::off) {
+    warn("DRSEED_LOG={} is no level; use debug, info, warning or error", level);
+  } else {
+    logger->set_level(chosen);
+  }
 }
 
 }  // namespace drseed::log

@@ -12,7 +12,7 @@ class RateLimit {
   // bytes_per_second 0: no limit.
   explicit RateLimit(std::uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
 
-  // Returns when `bytes` more may pass. Unused time is not saved up beyond a tenth of a second.
+  // Returns when `bytes` more may pass, or at an interrupt. Unused time is not saved up beyond a tenth of a second.
   void wait_for(std::uint64_t bytes);
 
  private:

@@ -64,7 +64,13 @@ class Target {
   const ApplyJournal& journal() const { return journal_; }
   bool done_earlier(Range range) const { return earlier_.contains(range); }
 
-  Result<> close() { return journal_file_.empty() ? Result<>{} : remove_journal(journal_file_); }
+  // The apply has come to its end. Where ranges are missing the journal stays: with a better copy of the image,
+  // --resume fills them.
+  Result<> close() {
+    if (journal_file_.empty() || !journal_.damaged.empty()) return {};
+    DRSEED_TRY(remove_journal(damage_report_path(options_.state_directory, path_)));
+    return remove_journal(journal_file_);
+  }
 
  private:
   Result<bool> load_earlier() {

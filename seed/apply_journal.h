@@ -1,7 +1,7 @@
 #pragma once
 // Remembers in the state directory how far an apply has come, so that --resume continues it: what is durable on the
 // target, and what the image could not give. One file a target, sealed by a digest, replaced atomically; removed when
-// the apply is complete.
+// the apply is complete and nothing is missing.
 
 #include <optional>
 #include <string>

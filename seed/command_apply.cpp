@@ -32,6 +32,8 @@ Result<> check_paths(const Arguments& arguments) {
   if (arguments.target == "-") {
     if (isatty(STDOUT_FILENO) == 1)
       return fail(ErrorCode::kUsage, "a disk is not written to a terminal; redirect standard output");
+    if (arguments.common.json)
+      return fail(ErrorCode::kUsage, "--json and a disk on standard output exclude each other");
     if (arguments.resume || arguments.skip_identical || arguments.read_back) {
       return fail(ErrorCode::kUsage,
                   "--resume, --skip-identical and --verify need a device or a file as the target, not a pipe");
@@ -134,7 +136,12 @@ Outcome finish(const Arguments& arguments, const ApplyOptions& options, ApplyRep
   result["read_back_bad"] = to_json(report.read_back_bad);
   result["seconds"] = report.seconds;
   for (const auto& problem : report.problems) log::error("{}", problem);
-  if (!pipe) {
+  if (pipe) {
+    for (const auto& bad : report.damaged) {
+      log::error("offset {} length {}: {}; zeros stand for it", bad.range.offset_bytes, bad.range.length_bytes,
+                 bad.reason);
+    }
+  } else {
     say_bad_ranges(arguments.common, report.damaged);
     say_bad_ranges(arguments.common, report.read_back_bad);
     const auto rate = format_rate(static_cast<double>(report.disk_bytes - report.totals.earlier_bytes) /
@@ -153,9 +160,10 @@ Outcome finish(const Arguments& arguments, const ApplyOptions& options, ApplyRep
   if (report.good()) return std::pair{kExitDone, std::move(result)};
   const auto path = DRSEED_TRY(write_report(arguments, options, result));
   if (!report.damaged.empty() || !report.read_back_bad.empty()) {
-    log::error("{}: {} bytes are not what the image should give; the ranges are listed{}", arguments.target,
-               total_bytes(report.damaged) + total_bytes(report.read_back_bad),
-               path.empty() ? " above" : " in " + path);
+    log::error(
+        "{}: {} bytes are not what the image should give; {}. With a whole copy of the image, --resume fills them",
+        arguments.target, total_bytes(report.damaged) + total_bytes(report.read_back_bad),
+        path.empty() ? std::string("the ranges are above") : "the ranges are listed in " + path);
   }
   if (!path.empty()) result["report"] = path;
   return std::pair{kExitDiffers, std::move(result)};
@@ -179,6 +187,8 @@ std::string foreign_identity(const Arguments& arguments, std::span<const std::ui
 }
 
 Outcome apply_other(const Arguments& arguments, std::unique_ptr<FdSource> source) {
+  if (DRSEED_TRY(source->peek(1)).empty())
+    return fail(ErrorCode::kDiffers, "{}: is empty; nothing was written", arguments.image);
   const auto identity = foreign_identity(arguments, DRSEED_TRY(source->peek(kLookBytes)));
   auto image = DRSEED_TRY(open_foreign(std::move(source)));
   const auto expected = DRSEED_TRY(arguments.digests.load(image.content_name));
@@ -239,16 +249,15 @@ void add_apply_command(CLI::App& program, int& exit_status) {
       ->type_name("FILE");
   command
       ->add_option("--state-dir", arguments->state_directory,
-                   "Where the journal for --resume is kept; default $DRSEED_STATE_DIR or /var/lib/drseed")
+                   "Where the journal for --resume is kept; default $DRSEED_STATE_DIR, else /var/lib/drseed, else "
+                   "~/.local/state/drseed")
       ->type_name("DIR");
   command->add_option("--volumes", arguments->volumes, "Further volumes, or folders that hold them")->type_name("PATH");
   add_digest_options(*command, arguments->digests);
   add_common_options(*command, arguments->common, true);
   command->footer("Example: drseed apply /media/usb/sdb1.drseed /dev/sdc1 --verify");
-  command->callback([arguments, &exit_status] {
-    if (arguments->target == "-") arguments->common.json = false;  // the disk goes to standard output
-    exit_status = finish_command(arguments->common, [&] { return run(*arguments); });
-  });
+  command->callback(
+      [arguments, &exit_status] { exit_status = finish_command(arguments->common, [&] { return run(*arguments); }); });
 }
 
 }  // namespace drseed::seed

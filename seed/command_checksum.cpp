@@ -79,16 +79,17 @@ Outcome check(const Arguments& arguments) {
     const auto report = checksum(item.path, kinds, job);
     for (const auto& line : item.lines) {
       const bool good = report && report->digests.at(line.kind) == to_hex(line.digest);
-      if (!good) status = !report && status == kExitDone ? exit_status_of(report.error().code) : kExitDiffers;
+      if (report && !good) status = kExitDiffers;
+      if (!report && status == kExitDone) status = exit_status_of(report.error().code);
       nlohmann::json entry = {
           {"path", item.path}, {"kind", name_of(line.kind)}, {"good", good}, {"expected", to_hex(line.digest)}};
       if (report) entry["found"] = report->digests.at(line.kind);
       if (!report) entry["error"] = report.error().message();
-      say(arguments.common, "{}: {}", item.path,
+      say(arguments.common, "{}{}", report ? item.path + ": " : "",
           good     ? "OK"
           : report ? fmt::format("FAILED: expected {} {}, found {}", name_of(line.kind), to_hex(line.digest),
                                  report->digests.at(line.kind))
-                   : "FAILED: " + report.error().message());
+                   : report.error().message() + ": FAILED");
       result["checks"].push_back(std::move(entry));
     }
   }

@@ -93,6 +93,29 @@ void add_digest_options(CLI::App& command, ExpectedDigests& digests) {
       ->type_name("FILE");
 }
 
+namespace {
+
+// A file may have a line of each kind for the same name.
+Result<> load_lines(const std::vector<ChecksumLine>& lines, const std::string& name,
+                    std::map<DigestKind, std::string>& expected) {
+  std::map<DigestKind, std::vector<ChecksumLine>> by_kind;
+  for (const auto& line : lines) by_kind[line.kind].push_back(line);
+  Result<> failure;
+  std::size_t found = 0;
+  for (const auto& [kind, of_kind] : by_kind) {
+    const auto line = find_checksum(of_kind, name);
+    if (!line) {
+      failure = tl::unexpected(line.error());
+      continue;
+    }
+    expected[kind] = to_hex(line->digest);
+    ++found;
+  }
+  return found > 0 ? Result<>{} : failure;
+}
+
+}  // namespace
+
 Result<std::map<DigestKind, std::string>> ExpectedDigests::load(const std::string& name) const {
   std::map<DigestKind, std::string> expected;
   const auto add = [&](DigestKind kind, const std::string& text) -> Result<> {
@@ -108,9 +131,8 @@ Result<std::map<DigestKind, std::string>> ExpectedDigests::load(const std::strin
     constexpr std::size_t kFileBytesMax = 16 << 20;
     const auto lines = parse_checksum_file(DRSEED_TRY(read_file(file, kFileBytesMax)));
     if (!lines) return fail(ErrorCode::kUsage, "{}: {}", file, lines.error().message());
-    const auto line = find_checksum(*lines, name);
-    if (!line) return fail(ErrorCode::kUsage, "{}: {}", file, line.error().message());
-    expected[line->kind] = to_hex(line->digest);
+    if (lines->empty()) return fail(ErrorCode::kUsage, "{}: holds no digest", file);
+    DRSEED_TRY(load_lines(*lines, name, expected));
   }
   return expected;
 }

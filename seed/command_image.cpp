@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/size_text.h"
@@ -11,6 +14,7 @@
 #include "seed/commands.h"
 #include "seed/image_job.h"
 #include "seed/image_reader.h"
+#include "seed/resume.h"
 
 namespace drseed::seed {
 namespace {
@@ -18,6 +22,7 @@ namespace {
 struct Arguments {
   CommonOptions common;
   std::string source, image, compression = "zstd", segment_size = "4MiB", volume_size, note;
+  std::function<bool(const std::string&)> given;  // was the option on the command line
   bool sha256 = false, md5 = false, resume = false, keep_going = false, overwrite = false, live = false;
 };
 
@@ -38,10 +43,14 @@ Result<> check_source(const Arguments& arguments) {
 }
 
 Result<> check_image_path(const Arguments& arguments) {
+  if (arguments.source == "-")
+    return fail(ErrorCode::kUsage, "a pipe cannot be imaged: its size is not known; name a device or a file");
   if (arguments.image == "-") {
     if (isatty(STDOUT_FILENO) == 1)
       return fail(ErrorCode::kUsage, "an image is not written to a terminal; redirect standard output");
     if (arguments.resume) return fail(ErrorCode::kUsage, "--resume needs an image in a file, not a pipe");
+    if (arguments.common.json)
+      return fail(ErrorCode::kUsage, "--json and an image on standard output exclude each other");
     if (!arguments.volume_size.empty())
       return fail(ErrorCode::kUsage, "--volume-size needs an image in files, not a pipe");
     return {};
@@ -59,12 +68,23 @@ Result<> check_image_path(const Arguments& arguments) {
   return {};
 }
 
+bool is_regular_file(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
 Result<> make_room(const Arguments& arguments) {
   if (arguments.image == "-" || arguments.resume) return {};
   std::vector<std::string> existing;
   for (const auto& path : existing_volumes(arguments.image)) {
-    struct stat status {};
-    if (stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) existing.push_back(path);
+    if (!is_regular_file(path) || std::filesystem::file_size(path) == 0) continue;
+    // IMAGE was named, so it may be anything; beside it only what an earlier run left, or what this run would write.
+    const bool ours = path == arguments.image || DRSEED_TRY(is_image_file(path));
+    if (!ours && !arguments.volume_size.empty()) {
+      return fail(ErrorCode::kRefused, "{}: exists, is no drseed image, and a volume would have its name; move it away",
+                  path);
+    }
+    if (ours) existing.push_back(path);
   }
   if (existing.empty()) return {};
   if (!arguments.overwrite &&
@@ -132,7 +152,8 @@ void say_report(const Arguments& arguments, const ImageReport& report) {
   say(arguments.common, "{}: {} of disk, {} of data in {} segments, image {}{}, {} ({})", arguments.image,
       format_size(report.header.disk_bytes), format_size(summary.data_bytes), summary.data_segments,
       format_size(summary.image_bytes),
-      report.header.volume_bytes != 0 ? fmt::format(" in {} volumes", summary.volumes) : "",
+      report.header.volume_bytes != 0 ? fmt::format(" in {} volume{}", summary.volumes, summary.volumes == 1 ? "" : "s")
+                                      : "",
       format_duration(report.seconds), rate);
   say(arguments.common, "image {}  merkle root {}", to_string(report.header.image_id), to_hex(summary.merkle_root));
   if (report.md5) say(arguments.common, "md5 {}", *report.md5);
@@ -143,10 +164,41 @@ void say_report(const Arguments& arguments, const ImageReport& report) {
   }
 }
 
-// An image that is whole already needs no resuming.
+// An image that is whole already needs no resuming, if it is of this disk.
 Result<bool> already_complete(const Arguments& arguments) {
+  const auto device = DRSEED_TRY(block::Device::open(arguments.source, {}));
+  DRSEED_TRY(open_partial_image(arguments.image, *device));
   const auto reader = ImageReader::open(arguments.image, {.with_payload = false, .partial = false, .more_volumes = {}});
-  return reader.has_value() && (*reader)->last_trailer().has_value();
+  if (!reader || !(*reader)->last_trailer()) return false;
+  DRSEED_TRY(compare_sample(**reader, *device));
+  return true;
+}
+
+// What was asked for must be what the interrupted image was begun with; what was not named is taken from it.
+Result<> check_resume_options(const Arguments& arguments, const ImageOptions& options) {
+  const auto volumes = existing_volumes(arguments.image);
+  const auto header = DRSEED_TRY(read_volume_header(volumes.front()));
+  const auto differs = [&](std::string_view option, auto&& begun_with) {
+    return fail(ErrorCode::kUsage, "--{}: {} was begun with {}; --resume keeps that, leave the option out", option,
+                volumes.front(), begun_with);
+  };
+  const auto has_digest = [&](std::string_view name) {
+    return std::find(header.whole_disk_digests.begin(), header.whole_disk_digests.end(), name) !=
+           header.whole_disk_digests.end();
+  };
+  if (arguments.given("--compress") &&
+      (options.compression.codec != header.codec || options.compression.level != header.level)) {
+    return differs("compress", fmt::format("{}:{}", name_of(header.codec), header.level));
+  }
+  if (arguments.given("--segment-size") && options.segment_bytes != header.segment_bytes)
+    return differs("segment-size", header.segment_bytes);
+  if (arguments.given("--volume-size") && options.volume_bytes != header.volume_bytes)
+    return differs("volume-size", header.volume_bytes);
+  if (arguments.given("--note") && options.note != header.note)
+    return differs("note", fmt::format("'{}'", header.note));
+  if (arguments.md5 && !has_digest("md5")) return differs("md5", "no MD5");
+  if (arguments.sha256 && !has_digest("sha256")) return differs("sha256", "no SHA-256");
+  return {};
 }
 
 Outcome run(Arguments& arguments) {
@@ -157,6 +209,7 @@ Outcome run(Arguments& arguments) {
     log::warn("{}: does not exist, starting at the beginning", options.image);
     options.resume = false;
   }
+  if (options.resume) DRSEED_TRY(check_resume_options(arguments, options));
   if (options.resume && DRSEED_TRY(already_complete(arguments))) {
     say(arguments.common, "{}: is complete, there is nothing to resume (drseed verify proves it)", arguments.image);
     return std::pair{kExitDone, nlohmann::json{{"image", arguments.image}, {"complete", true}}};
@@ -166,9 +219,11 @@ Outcome run(Arguments& arguments) {
   DRSEED_TRY(make_room(arguments));
   const auto report = make_image(options);
   if (!report) {
-    if (options.image != "-" && !existing_volumes(options.image).empty() && report.error().code != ErrorCode::kUsage &&
-        report.error().code != ErrorCode::kRefused) {
-      log::warn("what was written stays in {}; run the same command with --resume to continue", options.image);
+    const auto volumes = existing_volumes(options.image);
+    const bool can_resume = report.error().code != ErrorCode::kUsage && report.error().code != ErrorCode::kRefused;
+    if (options.image != "-" && can_resume && !volumes.empty() && is_regular_file(volumes.front())) {
+      return fail(report.error().code, "{}; what was written stays in {}, the same command with --resume continues it",
+                  report.error().message(), options.image);
     }
     return tl::unexpected(report.error());
   }
@@ -201,11 +256,9 @@ void add_image_command(CLI::App& program, int& exit_status) {
   command->add_flag("--live", arguments->live, "Image a disk that is in use and may change meanwhile");
   add_common_options(*command, arguments->common, true);
   command->footer("Example: drseed image /dev/sdb1 /media/usb/sdb1.drseed --volume-size 900GiB --sha256");
-  command->callback([arguments, &exit_status] {
-    // The image goes to standard output: the result must not.
-    if (arguments->image == "-") arguments->common.json = false;
-    exit_status = finish_command(arguments->common, [&] { return run(*arguments); });
-  });
+  arguments->given = [command](const std::string& option) { return command->count(option) > 0; };
+  command->callback(
+      [arguments, &exit_status] { exit_status = finish_command(arguments->common, [&] { return run(*arguments); }); });
 }
 
 }  // namespace drseed::seed

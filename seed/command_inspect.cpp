@@ -46,11 +46,12 @@ void say_header(const CommonOptions& common, const ImageHeader& header) {
   say(common, "passport     {}", header.passport.is_null() ? "none" : header.passport.dump());
 }
 
-nlohmann::json segments_json(ImageReader& image) {
+Result<nlohmann::json> segments_json(ImageReader& image) {
   auto list = nlohmann::json::array();
-  while (auto next = image.next()) {
-    if (!*next) break;
-    const auto& segment = **next;
+  for (;;) {
+    const auto next = DRSEED_TRY(image.next());
+    if (!next) break;
+    const auto& segment = *next;
     auto item = to_json(segment.range);
     switch (segment.kind) {
       case StoredSegment::Kind::kData:
@@ -71,9 +72,14 @@ nlohmann::json segments_json(ImageReader& image) {
 
 Outcome inspect_native(const Arguments& arguments, ImageReader& image) {
   const auto& common = arguments.common;
-  auto header = image.header();
-  nlohmann::json result = {
-      {"image", arguments.image}, {"kind", "drseed"}, {"header", nlohmann::json::parse(encode_header(header))}};
+  const auto& header = image.header();
+  nlohmann::json result = {{"image", arguments.image}, {"kind", "drseed"}};
+  // Read first: a scan knows the trailer, and what is wrong, only at its end.
+  if (arguments.segments) {
+    image.set_buffers(2);
+    result["segments"] = DRSEED_TRY(segments_json(image));
+  }
+  result["header"] = nlohmann::json::parse(encode_header(header));
   say_header(common, header);
   if (const auto& trailer = image.last_trailer()) {
     result["trailer"] = nlohmann::json::parse(encode_trailer(*trailer));
@@ -86,14 +92,9 @@ Outcome inspect_native(const Arguments& arguments, ImageReader& image) {
   }
   for (const auto& problem : image.problems()) say(common, "BAD          {}", problem);
   result["problems"] = image.problems();
-  if (arguments.segments) {
-    image.set_buffers(2);
-    result["segments"] = segments_json(image);
-    for (const auto& segment : result["segments"]) {
-      say(common, "{:>16} {:>12} {} {}", segment["offset_bytes"].get<std::uint64_t>(),
-          segment["length_bytes"].get<std::uint64_t>(), segment["kind"].get<std::string>(),
-          segment.value("sha256", ""));
-    }
+  for (const auto& segment : result.value("segments", nlohmann::json::array())) {
+    say(common, "{:>16} {:>12} {} {}", segment["offset_bytes"].get<std::uint64_t>(),
+        segment["length_bytes"].get<std::uint64_t>(), segment["kind"].get<std::string>(), segment.value("sha256", ""));
   }
   return std::pair{image.problems().empty() ? kExitDone : kExitDiffers, std::move(result)};
 }

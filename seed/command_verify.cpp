@@ -33,7 +33,13 @@ std::vector<std::string> check_whole_disk_digests(const Arguments& arguments, co
     if (trailer->md5) found[DigestKind::kMd5] = *trailer->md5;
     if (trailer->sha256) found[DigestKind::kSha256] = *trailer->sha256;
   }
-  return compare_digests(expected, found, arguments.image);
+  auto differences = compare_digests(expected, found, arguments.image);
+  for (const auto& [kind, digest] : expected) {
+    if (!found.contains(kind))
+      differences.push_back(
+          fmt::format("{}: was made without --{}, nothing can be compared with it", arguments.image, name_of(kind)));
+  }
+  return differences;
 }
 
 Outcome verify_native(const Arguments& arguments, ImageReader& image) {

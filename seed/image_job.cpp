@@ -143,8 +143,10 @@ class ImageJob {
     if (auto readable = decode_header(encode_header(header)); !readable)
       return fail(ErrorCode::kUsage, "the image could not be read again: {}", readable.error().message());
     if (header.volume_bytes != 0 && header.volume_bytes < ImageWriter::volume_bytes_min(header)) {
-      return fail(ErrorCode::kUsage, "--volume-size {} is too small for one segment; the least is {}",
-                  header.volume_bytes, ImageWriter::volume_bytes_min(header));
+      return fail(
+          ErrorCode::kUsage,
+          "--volume-size {} is too small for one segment; the least is {}, or less with a smaller --segment-size",
+          header.volume_bytes, ImageWriter::volume_bytes_min(header));
     }
     digests_ = std::make_unique<OrderedDigests>(digests_of(header));
     progress_ = std::make_unique<Progress>("imaged", header.disk_bytes, options_.job.progress);

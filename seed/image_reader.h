@@ -80,9 +80,9 @@ class ImageReader {
   void use_pool(Part& part);
 
   ImageHeader header_;
-  std::vector<Part> parts_;
+  std::unique_ptr<block::BufferPool> pool_;  // outlives the parts, which may hold a buffer of a segment read ahead
   std::unique_ptr<FdSource> stream_;
-  std::unique_ptr<block::BufferPool> pool_;
+  std::vector<Part> parts_;
   std::optional<ImageTrailer> last_trailer_;
   std::vector<std::uint32_t> missing_volumes_;
   std::vector<std::string> problems_;

@@ -23,9 +23,44 @@ struct Replayed {
   std::string failure;  // why it does not prove itself; empty if it does
 };
 
-struct Sample {
-  Range range;
-  Digest256 sha256{};
+// A few segments of an image, by reservoir sampling: each has the same chance.
+class Sample {
+ public:
+  void add(Range range, const Digest256& digest) {
+    ++seen_;
+    if (segments_.size() < kSampleSegments) {
+      segments_.push_back({range, digest});
+      return;
+    }
+    const auto place = std::uniform_int_distribution<std::uint64_t>(0, seen_ - 1)(random_);
+    if (place < kSampleSegments) segments_[place] = {range, digest};
+  }
+
+  Result<> compare(const block::Device& source, std::uint32_t segment_bytes) const {
+    block::BufferPool pool(1, segment_bytes);
+    const auto buffer = pool.take();
+    for (const auto& segment : segments_) {
+      const auto bytes = buffer.first(segment.range.length_bytes);
+      DRSEED_TRY(source.read(bytes, segment.range.offset_bytes));
+      if (sha256(bytes) != segment.sha256) {
+        return fail(
+            ErrorCode::kRefused,
+            "{}: differs at offset {} from what the image holds: it is another disk, or has changed since, and a "
+            "resumed image would be of no single moment; start again with --overwrite",
+            source.path(), segment.range.offset_bytes);
+      }
+    }
+    return {};
+  }
+
+ private:
+  struct Segment {
+    Range range;
+    Digest256 sha256{};
+  };
+  std::uint64_t seen_ = 0;
+  std::vector<Segment> segments_;
+  std::mt19937_64 random_{std::random_device{}()};
 };
 
 class Replay {
@@ -51,7 +86,7 @@ class Replay {
     return {};
   }
 
-  const std::vector<Sample>& samples() const { return samples_; }
+  const Sample& sample() const { return sample_; }
 
  private:
   // Whether the volume is the one that the writer comes to next, and not a file that another image left there.
@@ -97,6 +132,7 @@ class Replay {
           plain_pool.stop();
         });
     digests_.wait_idle();
+    volume->reset();  // it may hold a buffer of a segment read ahead
     if (cut_) return {};
     return result;
   }
@@ -135,19 +171,8 @@ class Replay {
     }
     digests_.add({segment.plain, segment.plain->first(stored.range.length_bytes), 0});
     unreadable_.insert(unreadable_.end(), stored.unreadable.begin(), stored.unreadable.end());
-    if (stored.unreadable.empty()) sample({stored.range, stored.sha256});
+    if (stored.unreadable.empty()) sample_.add(stored.range, stored.sha256);
     return {};
-  }
-
-  // Reservoir sampling: every segment has the same chance.
-  void sample(Sample sample) {
-    ++seen_;
-    if (samples_.size() < kSampleSegments) {
-      samples_.push_back(sample);
-      return;
-    }
-    const auto place = std::uniform_int_distribution<std::uint64_t>(0, seen_ - 1)(random_);
-    if (place < kSampleSegments) samples_[place] = sample;
   }
 
   const std::string& image_path_;
@@ -157,27 +182,8 @@ class Replay {
   OrderedDigests& digests_;
   std::vector<Range>& unreadable_;
   bool cut_ = false;
-  std::uint64_t seen_ = 0;
-  std::vector<Sample> samples_;
-  std::mt19937_64 random_{std::random_device{}()};
+  Sample sample_;
 };
-
-Result<> compare_samples(const std::vector<Sample>& samples, const block::Device& source, std::uint32_t segment_bytes) {
-  block::BufferPool pool(1, segment_bytes);
-  const auto buffer = pool.take();
-  for (const auto& sample : samples) {
-    const auto bytes = buffer.first(sample.range.length_bytes);
-    DRSEED_TRY(source.read(bytes, sample.range.offset_bytes));
-    if (sha256(bytes) != sample.sha256) {
-      return fail(ErrorCode::kRefused,
-                  "{}: differs at offset {} from what the interrupted image holds: the disk has changed since, and a "
-                  "resumed image would be of "
-                  "no single moment; start again with --overwrite",
-                  source.path(), sample.range.offset_bytes);
-    }
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -208,7 +214,17 @@ Result<> replay_image(const std::string& image_path, const JobOptions& job, cons
   const auto header = DRSEED_TRY(open_partial_image(image_path, source)).header;
   Replay replay(image_path, header, job, writer, digests, unreadable);
   DRSEED_TRY(replay.run());
-  return compare_samples(replay.samples(), source, header.segment_bytes);
+  return replay.sample().compare(source, header.segment_bytes);
+}
+
+Result<> compare_sample(ImageReader& image, const block::Device& source) {
+  image.set_buffers(2);
+  Sample sample;
+  while (const auto segment = DRSEED_TRY(image.next())) {
+    if (segment->kind == StoredSegment::Kind::kData && segment->unreadable.empty())
+      sample.add(segment->range, segment->sha256);
+  }
+  return sample.compare(source, image.header().segment_bytes);
 }
 
 }  // namespace drseed::seed

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "block/device.h"
+#include "seed/image_reader.h"
 #include "seed/image_writer.h"
 #include "seed/job.h"
 #include "seed/ordered_digests.h"
@@ -22,5 +23,9 @@ Result<PartialImage> open_partial_image(const std::string& image_path, const blo
 // compares a sample of them with the source: kRefused if the source holds something else now.
 Result<> replay_image(const std::string& image_path, const JobOptions& job, const block::Device& source,
                       ImageWriter& writer, OrderedDigests& digests, std::vector<Range>& unreadable);
+
+// A whole image, compared with the source by a sample of its segments: kRefused if it is of another disk or another
+// time.
+Result<> compare_sample(ImageReader& image, const block::Device& source);
 
 }  // namespace drseed::seed

@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::chrono::seconds kCheckpointEvery{3};
 constexpr const char* kUnreadable = "the source could not read it when it was imaged";
-constexpr std::uint64_t kFlushTag = UINT64_MAX;
 
 class DeviceWriter : public TargetWriter {
  public:
@@ -100,29 +99,19 @@ class DeviceWriter : public TargetWriter {
 
   Result<> reap() {
     const auto completion = queue_->wait();
-    if (completion.tag == kFlushTag) {
-      flush_in_flight_ = false;
-      if (completion.system_errno != 0)
-        return fail_errno(completion.system_errno, "{}: a flush failed: what was written is not safe, start again",
-                          device_.path());
-      journal_.done = flushing_;
-      return save();
-    }
     const auto node = in_flight_.extract(completion.tag);
-    if (completion.system_errno != 0)
+    if (completion.system_errno != 0) {
       return fail_errno(completion.system_errno, "{}: cannot be written at offset {}", device_.path(), completion.tag);
+    }
     completed_.add(node.mapped().range);
     return {};
   }
 
   Result<> checkpoint_if_due() {
-    const auto now = std::chrono::steady_clock::now();
-    if (options_.journal_path.empty() || flush_in_flight_ || now - last_checkpoint_ < kCheckpointEvery) return {};
-    last_checkpoint_ = now;
-    while (queue_->in_flight() == queue_->depth()) DRSEED_TRY(reap());
-    flushing_ = completed_;
-    flush_in_flight_ = true;
-    queue_->submit({block::IoKind::kFlush, nullptr, 0, 0, kFlushTag});
+    if (options_.journal_path.empty() || std::chrono::steady_clock::now() - last_checkpoint_ < kCheckpointEvery)
+      return {};
+    DRSEED_TRY(finish());
+    last_checkpoint_ = std::chrono::steady_clock::now();
     return {};
   }
 
@@ -134,8 +123,6 @@ class DeviceWriter : public TargetWriter {
   std::map<std::uint64_t, InFlight> in_flight_;
   std::unique_ptr<block::IoQueue> queue_;  // destroyed first: it waits for writes from in_flight_
   RangeSet completed_;                     // written, not all of it flushed
-  RangeSet flushing_;                      // what the flush under way makes durable
-  bool flush_in_flight_ = false;
   std::chrono::steady_clock::time_point last_checkpoint_ = std::chrono::steady_clock::now();
 };
 

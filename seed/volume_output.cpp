@@ -51,8 +51,9 @@ VolumeOutput VolumeOutput::to_descriptor(UniqueFd fd, std::string name) {
 
 Result<> VolumeOutput::go_live() {
   assert(!fd_);
+  // Mode 0600: an image holds whatever the disk holds, which others may not read.
   const int create_flags = position_bytes_ == 0 ? O_CREAT : 0;
-  UniqueFd fd(open(path_.c_str(), O_WRONLY | create_flags | O_CLOEXEC, 0644));
+  UniqueFd fd(open(path_.c_str(), O_WRONLY | create_flags | O_CLOEXEC, 0600));
   if (!fd) return fail_errno(errno, "{}: cannot be opened for writing", path_);
   regular_file_ = is_regular(fd.get());
   if (regular_file_) {

@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -15,7 +14,6 @@
 #include <set>
 #include <thread>
 
-#include "base/bounded_queue.h"
 #include "base/digest.h"
 #include "base/endian.h"
 #include "base/exit_status.h"
@@ -176,6 +174,15 @@ TEST(SizeTextTest, FractionsOfAUnitAreExact) {
   EXPECT_EQ(parse_size("2.0").value(), 2u);
 }
 
+TEST(SizeTextTest, FractionOfAByteIsRefused) {
+  for (const std::string bad : {"1.0001KiB", "0.5", "1.5 bytes", "0.0001KB", "1.0000000001TiB"}) {
+    const auto size = parse_size(bad);
+    ASSERT_FALSE(size) << bad << " is " << *size;
+    EXPECT_EQ(size.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(size.error().message(), HasSubstr("a fraction of a byte"));
+  }
+}
+
 TEST(SizeTextTest, LargestIsTheLargestSigned64BitNumber) {
   EXPECT_EQ(parse_size("9223372036854775807").value(), (1ull << 63) - 1);
   EXPECT_EQ(parse_size("8388607T").value(), 8388607ull << 40);
@@ -284,76 +291,6 @@ TEST(DigestTest, HexLengthTellsMd5AndSha256) {
   for (std::size_t digits : {0, 16, 31, 33, 40, 63, 128}) EXPECT_FALSE(digest_kind_of_hex_length(digits));
 }
 
-// ---- bounded_queue
-
-TEST(BoundedQueueTest, ItemsComeInTheirOrder) {
-  BoundedQueue<int> queue(3);
-  for (int i = 1; i <= 3; ++i) ASSERT_TRUE(queue.push(i));
-  for (int i = 1; i <= 3; ++i) EXPECT_EQ(queue.pop(), i);
-  EXPECT_EQ(queue.try_pop(), std::nullopt);
-}
-
-TEST(BoundedQueueTest, FullQueueHoldsThePusherBack) {
-  BoundedQueue<int> queue(2);
-  std::atomic<int> pushed{0};
-  std::thread pusher([&] {
-    for (int i = 0; i < 5; ++i) {
-      if (queue.push(i)) ++pushed;
-    }
-    queue.finish();
-  });
-  while (pushed < 2) std::this_thread::yield();
-  std::this_thread::sleep_for(50ms);
-  EXPECT_EQ(pushed, 2);
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(queue.pop(), i);
-  pusher.join();
-  EXPECT_EQ(queue.pop(), std::nullopt);
-}
-
-TEST(BoundedQueueTest, FinishedQueueHandsOutTheRest) {
-  BoundedQueue<int> queue(3);
-  ASSERT_TRUE(queue.push(1));
-  ASSERT_TRUE(queue.push(2));
-  queue.finish();
-  EXPECT_EQ(queue.pop(), 1);
-  EXPECT_EQ(queue.try_pop(), 2);
-  EXPECT_EQ(queue.pop(), std::nullopt);
-}
-
-TEST(BoundedQueueTest, FinishWakesEveryWaitingPopper) {
-  BoundedQueue<int> queue(1);
-  std::vector<std::thread> poppers;
-  for (int i = 0; i < 3; ++i) poppers.emplace_back([&] { EXPECT_EQ(queue.pop(), std::nullopt); });
-  std::this_thread::sleep_for(20ms);
-  queue.finish();
-  for (auto& popper : poppers) popper.join();
-}
-
-TEST(BoundedQueueTest, StoppedQueueDropsItsItems) {
-  BoundedQueue<std::shared_ptr<int>> queue(2);
-  const auto item = std::make_shared<int>(1);
-  ASSERT_TRUE(queue.push(item));
-  queue.stop();
-  EXPECT_EQ(item.use_count(), 1);
-  EXPECT_EQ(queue.pop(), std::nullopt);
-  EXPECT_FALSE(queue.push(item));
-}
-
-TEST(BoundedQueueTest, StopWakesBothEnds) {
-  BoundedQueue<int> full(1);
-  BoundedQueue<int> empty(1);
-  ASSERT_TRUE(full.push(1));
-  std::vector<std::thread> waiting;
-  for (int i = 0; i < 2; ++i) {
-    waiting.emplace_back([&] { EXPECT_FALSE(full.push(2)); });
-    waiting.emplace_back([&] { EXPECT_EQ(empty.pop(), std::nullopt); });
-  }
-  std::this_thread::sleep_for(20ms);
-  full.stop();
-  empty.stop();
-  for (auto& thread : waiting) thread.join();
-}
-
 // ---- file
 
 class FileTest : public ::testing::Test {
@@ -426,6 +363,16 @@ TEST_F(FileTest, FailedReplacementLeavesTheOldFile) {
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, ErrorCode::kEnvironment);
   EXPECT_EQ(read_file(path("file"), 100).value(), "old");
+}
+
+TEST_F(FileTest, NothingIsLeftBesideATargetThatCannotBeReplaced) {
+  fs::create_directory(path("target"));
+  const auto written = write_file_atomically(path("target"), "new");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::kEnvironment);
+  EXPECT_EQ(written.error().system_errno, EISDIR);
+  EXPECT_TRUE(fs::is_directory(path("target")));
+  EXPECT_FALSE(fs::exists(path("target.new")));
 }
 
 TEST_F(FileTest, FileInAMissingFolderIsAnError) {
@@ -519,7 +466,9 @@ TEST(RateLimitTest, ThreadsShareTheLimit) {
 TEST(RateLimitTest, UnusedTimeIsNotSavedUp) {
   RateLimit limit(10'000'000);
   limit.wait_for(1);
-  std::this_thread::sleep_for(400ms);
+  const auto unused_since = steady_clock::now();
+  RateLimit(10'000'000).wait_for(5'000'000);
+  ASSERT_GE(steady_clock::now() - unused_since, 390ms);
   const auto start = steady_clock::now();
   for (int i = 0; i < 30; ++i) limit.wait_for(100'000);
   EXPECT_GE(steady_clock::now() - start, 190ms);

@@ -279,6 +279,18 @@ TEST(SeedImage, MerkleRootIsTheSameForEveryCodecAndSplit) {
   EXPECT_EQ(roots.size(), 1U);
 }
 
+// A scan reads a segment to know of the zeros before it, and keeps it.
+TEST(SeedImage, AReaderThatIsLeftEarlyGivesItsBuffersBack) {
+  const TempFolder folder;
+  const auto disk = make_disk("0r0r");
+  write_image(make_header(disk), disk, folder / "image");
+  for (auto way : {Way::kIndexed, Way::kStream}) {
+    auto image = open_image(folder / "image", way).value();
+    image->set_buffers(2);
+    EXPECT_EQ(image->next().value()->kind, StoredSegment::Kind::kZeros);
+  }
+}
+
 // ---- volumes ----
 
 class SplitImage : public testing::Test {
