@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/interrupt.h"
 #include "base/unique_fd.h"
 
 namespace drseed {
@@ -32,7 +33,10 @@ Result<std::string> read_file(const std::string& path, std::size_t size_max) {
 Result<> write_all(int fd, std::span<const std::uint8_t> bytes, std::string_view name) {
   while (!bytes.empty()) {
     const ssize_t put = write(fd, bytes.data(), bytes.size());
-    if (put < 0 && errno == EINTR) continue;
+    if (put < 0 && errno == EINTR) {
+      DRSEED_TRY(check_interrupt());
+      continue;
+    }
     if (put < 0) return fail_errno(errno, "{}: cannot be written", name);
     bytes = bytes.subspan(static_cast<std::size_t>(put));
   }
@@ -54,10 +58,19 @@ Result<> pread_exactly(int fd, std::span<std::uint8_t> bytes, std::uint64_t offs
   return {};
 }
 
+Result<> write_report(const std::string& path, std::string_view content) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return write_file_atomically(path, content);
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return fail_errno(errno, "{}: cannot be opened", path);
+  return write_all(fd.get(), {reinterpret_cast<const std::uint8_t*>(content.data()), content.size()}, path);
+}
+
 Result<> write_file_atomically(const std::string& path, std::string_view content) {
   const std::string temporary = path + ".new";
   {
-    UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    unlink(temporary.c_str());
+    UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) return fail_errno(errno, "{}: cannot be created", temporary);
     DRSEED_TRY(write_all(fd.get(), {reinterpret_cast<const std::uint8_t*>(content.data()), content.size()}, temporary));
     if (fsync(fd.get()) != 0) return fail_errno(errno, "{}: cannot be flushed", temporary);

@@ -16,6 +16,9 @@ Result<std::string> read_file(const std::string& path, std::size_t size_max);
 // fsync, rename, fsync of the folder.
 Result<> write_file_atomically(const std::string& path, std::string_view content);
 
+// The same, but what is no regular file (a pipe, /dev/stderr) is written to, never replaced.
+Result<> write_report(const std::string& path, std::string_view content);
+
 // Reads exactly bytes.size() bytes at an offset. EOF before that is an error that names expected and found.
 Result<> pread_exactly(int fd, std::span<std::uint8_t> bytes, std::uint64_t offset_bytes, std::string_view name);
 

@@ -37,7 +37,7 @@ Result<PathState> examine(const std::string& path, const OpenOptions& options) {
   const int reason = errno;
   if (reason != ENOENT || !options.create) return fail_errno(reason, "{}: cannot be opened", path);
   if (is_below_dev(path)) {
-    return fail(ErrorCode::kUsage, "{}: no such device, and files are not created below /dev; check the name", path);
+    return fail_errno(ENOENT, "{}: cannot be created, files are not made below /dev; check the name", path);
   }
   return PathState{};
 }
@@ -145,7 +145,13 @@ std::optional<Extent> Device::next_data(std::uint64_t offset_bytes) const {
   if (kind_ == Kind::kBlockDevice) return rest;
 
   const off_t data = lseek(fd_.get(), static_cast<off_t>(offset_bytes), SEEK_DATA);
-  if (data < 0) return errno == ENXIO ? std::nullopt : std::optional(rest);
+  if (data < 0) {
+    const bool only_holes = errno == ENXIO;
+    // ENXIO also when the file was cut meanwhile. Then the rest is data, whose reading fails.
+    struct stat status {};
+    const bool whole = fstat(fd_.get(), &status) == 0 && static_cast<std::uint64_t>(status.st_size) >= size;
+    return only_holes && whole ? std::nullopt : std::optional(rest);
+  }
   const auto begin = static_cast<std::uint64_t>(data);
   if (begin >= size) return std::nullopt;
   const off_t hole = lseek(fd_.get(), data, SEEK_HOLE);

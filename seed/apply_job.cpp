@@ -1,6 +1,7 @@
 #include "seed/apply_job.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,7 +43,12 @@ class Target {
     device_ = DRSEED_TRY(block::Device::open(path_, open));
     journal_.target = describe_target(*device_);
     journal_file_ = journal_path(options_.state_directory, path_);
-    const bool resumes = options_.resume && DRSEED_TRY(load_earlier());
+    // Two runs at once would overwrite each other's work, and share a journal.
+    if (flock(device_->buffered_fd(), LOCK_EX | LOCK_NB) != 0) {
+      return fail(ErrorCode::kRefused,
+                  "{}: is being written by another drseed (a lock is held on it); wait for it to end", path_);
+    }
+    const bool resumes = options_.resume && existed && DRSEED_TRY(load_earlier());
     auto checked = options_.check_target(*device_, resumes);
     if (checked) checked = check_size(disk_bytes);
     if (!checked) {
@@ -104,31 +110,40 @@ class Target {
   std::unique_ptr<TargetWriter> writer_;
 };
 
-// Turns data and zeros that the target already holds into kIdentical.
-class IdenticalCheck {
+// Compares a piece with what the target holds. A range that cannot be read is not held: it is written.
+class TargetCheck {
  public:
-  IdenticalCheck(const block::Device* device, bool wanted) : device_(wanted ? device : nullptr) {}
+  explicit TargetCheck(const block::Device* device) : device_(device) {}
 
-  void operator()(Piece& piece) {
-    const bool candidate = piece.kind == Piece::Kind::kData || piece.kind == Piece::Kind::kZeros;
-    if (device_ == nullptr || !candidate || piece.range.end() > device_->size_bytes() || !same(piece)) return;
-    piece.kind = Piece::Kind::kIdentical;
-    piece.plain = block::Buffer();
+  // By content: `piece.plain`, or zeros.
+  bool holds_bytes(const Piece& piece) {
+    std::uint64_t done = 0;
+    return read(piece.range, [&](std::span<const std::uint8_t> found) {
+      const bool equal =
+          piece.zeros ? all_zero(found) : std::memcmp(found.data(), piece.plain.data() + done, found.size()) == 0;
+      done += found.size();
+      return equal;
+    });
+  }
+
+  // By digest, where the plain bytes are not at hand.
+  bool holds_digest(Range range, const Digest256& digest) {
+    const bool whole = read(range, [&](std::span<const std::uint8_t> found) {
+      hasher_.update(found);
+      return true;
+    });
+    return (hasher_.finish() == digest) && whole;
   }
 
  private:
-  // A range that cannot be read is not the same: it is written.
-  bool same(const Piece& piece) {
-    if (scratch_ == nullptr) {
-      pool_ = std::make_unique<block::BufferPool>(1, kChunkBytes);
-      scratch_ = std::make_unique<block::Buffer>(pool_->take());
-    }
-    for (std::uint64_t done = 0; done < piece.range.length_bytes; done += kChunkBytes) {
-      const auto found = scratch_->first(std::min<std::uint64_t>(kChunkBytes, piece.range.length_bytes - done));
-      if (!device_->read(found, piece.range.offset_bytes + done)) return false;
-      const bool equal =
-          piece.zeros ? all_zero(found) : std::memcmp(found.data(), piece.plain.data() + done, found.size()) == 0;
-      if (!equal) return false;
+  template <typename Visit>
+  bool read(Range range, Visit visit) {
+    if (device_ == nullptr || range.end() > device_->size_bytes()) return false;
+    if (!pool_) pool_ = std::make_unique<block::BufferPool>(1, kChunkBytes);
+    const auto scratch = pool_->take();
+    for (std::uint64_t done = 0; done < range.length_bytes; done += kChunkBytes) {
+      const auto found = scratch.first(std::min<std::uint64_t>(kChunkBytes, range.length_bytes - done));
+      if (!device_->read(found, range.offset_bytes + done) || !visit(found)) return false;
     }
     return true;
   }
@@ -136,8 +151,16 @@ class IdenticalCheck {
   static constexpr std::size_t kChunkBytes = 1 << 20;
   const block::Device* device_;
   std::unique_ptr<block::BufferPool> pool_;
-  std::unique_ptr<block::Buffer> scratch_;
+  Sha256 hasher_;
 };
+
+// Decides what is left to do of data or zeros. The journal's word for what an earlier run did is checked: the target
+// may have been replaced or written to since.
+void settle(Piece& piece, TargetCheck& check, bool done_earlier, bool skip_identical) {
+  if (!(done_earlier || skip_identical) || !check.holds_bytes(piece)) return;
+  piece.kind = done_earlier ? Piece::Kind::kEarlier : Piece::Kind::kIdentical;
+  piece.plain = block::Buffer();
+}
 
 // What was applied, kept for the read-back.
 class Applied {
@@ -214,8 +237,8 @@ class PieceSource {
 
 class Prover {
  public:
-  Prover(block::BufferPool& pool, const Target& target, IdenticalCheck identical)
-      : pool_(pool), target_(target), identical_(std::move(identical)) {}
+  Prover(block::BufferPool& pool, Target& target, bool skip_identical)
+      : pool_(pool), target_(target), check_(target.device()), skip_identical_(skip_identical) {}
 
   Result<Piece> operator()(StoredSegment segment) {
     Piece piece;
@@ -223,13 +246,14 @@ class Prover {
     piece.sha256 = segment.sha256;
     piece.unreadable = std::move(segment.unreadable);
     piece.zeros = segment.kind == StoredSegment::Kind::kZeros;
+    const bool done_earlier = target_.done_earlier(piece.range);
     if (segment.kind == StoredSegment::Kind::kDamaged) {
       piece.problem = std::move(segment.problem);
-    } else if (target_.done_earlier(piece.range)) {
-      piece.kind = Piece::Kind::kEarlier;
     } else if (piece.zeros) {
       piece.kind = Piece::Kind::kZeros;
-      identical_(piece);
+      settle(piece, check_, done_earlier, skip_identical_);
+    } else if (done_earlier && check_.holds_digest(piece.range, segment.sha256)) {
+      piece.kind = Piece::Kind::kEarlier;
     } else {
       DRSEED_TRY(prove(segment, piece));
     }
@@ -244,7 +268,7 @@ class Prover {
     if (proven) {
       piece.kind = Piece::Kind::kData;
       piece.container_problem = segment.problem;
-      identical_(piece);
+      settle(piece, check_, false, skip_identical_);
     } else {
       piece.problem =
           fmt::format("{} (volume {}, byte {})", proven.error().message(), segment.volume, segment.position_bytes);
@@ -255,14 +279,16 @@ class Prover {
 
   SegmentProver prover_;
   block::BufferPool& pool_;
-  const Target& target_;
-  IdenticalCheck identical_;
+  Target& target_;
+  TargetCheck check_;
+  const bool skip_identical_;
 };
 
 Result<> finish_apply(Target& target, Applied& applied, const std::string& path, std::uint32_t segment_bytes,
                       const ApplyOptions& options, ApplyReport& report) {
   DRSEED_TRY(target.writer().finish());
   report.totals = target.writer().totals();
+  if (target.device() != nullptr) report.target_bytes = target.device()->size_bytes();
   report.damaged = target.journal().damaged;
   if (options.read_back && target.device() != nullptr)
     DRSEED_TRY(applied.read_back(path, segment_bytes, options.job, report));
@@ -290,8 +316,7 @@ Result<ApplyReport> apply_image(ImageReader& image, const std::string& target_pa
     return segment;
   };
   auto result = run_pipeline<StoredSegment, Piece>(
-      shape.threads, shape.in_flight, produce,
-      [&] { return Prover(pool, target, IdenticalCheck(target.device(), options.skip_identical)); },
+      shape.threads, shape.in_flight, produce, [&] { return Prover(pool, target, options.skip_identical); },
       [&](Piece piece) -> Result<> {
         DRSEED_TRY(applied.add(piece));
         if (!piece.container_problem.empty()) {
@@ -354,20 +379,15 @@ Result<ApplyReport> apply_foreign(ForeignImage& image, const std::string& identi
     return piece;
   };
   const auto make_worker = [&] {
-    return [&, identical = IdenticalCheck(target.device(), options.skip_identical),
-            hasher = Sha256()](Piece piece) mutable -> Result<Piece> {
+    return [&, check = TargetCheck(target.device()), hasher = Sha256()](Piece piece) mutable -> Result<Piece> {
       const auto bytes = piece.plain.first(piece.range.length_bytes);
       piece.zeros = all_zero(bytes);
       if (options.read_back && !piece.zeros) {
         hasher.update(bytes);
         piece.sha256 = hasher.finish();
       }
-      if (target.done_earlier(piece.range)) {
-        piece.kind = Piece::Kind::kEarlier;
-      } else if (piece.zeros) {
-        piece.kind = Piece::Kind::kZeros;
-      }
-      identical(piece);
+      if (piece.zeros) piece.kind = Piece::Kind::kZeros;
+      settle(piece, check, target.done_earlier(piece.range), options.skip_identical);
       if (piece.kind != Piece::Kind::kData) piece.plain = block::Buffer();
       return piece;
     };

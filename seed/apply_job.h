@@ -32,6 +32,7 @@ struct ApplyOptions {
 
 struct ApplyReport {
   std::uint64_t disk_bytes = 0;
+  std::uint64_t target_bytes = 0;  // 0: a pipe
   ApplyTotals totals;
   std::vector<BadRange> damaged;        // of the disk: what the target does not hold as the image should give it
   std::vector<std::string> problems;    // of the image's container

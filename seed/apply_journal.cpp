@@ -1,5 +1,6 @@
 #include "seed/apply_journal.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -48,25 +49,25 @@ std::string describe_target(const block::Device& device) {
   const auto path = absolute(device.path());
   if (device.kind() == block::Kind::kBlockDevice) {
     const auto identity = block::identify(device);
-    return fmt::format("{} of {} bytes, serial number '{}'", path, device.size_bytes(),
-                       identity ? identity->serial : "");
+    return fmt::format("{} of {} bytes, serial number '{}', {}", path, device.size_bytes(),
+                       identity ? identity->serial : "", identity ? identity->by_id : "");
   }
-  struct stat status {};
-  const bool known = fstat(device.buffered_fd(), &status) == 0;
-  return fmt::format("{}, inode {}", path, known ? status.st_ino : 0);
+  // A file that was removed and made again can have the same inode, but not the same birth.
+  struct statx status {};
+  const bool known = statx(device.buffered_fd(), "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) == 0;
+  return fmt::format("{}, inode {}, born {}.{:09}", path, known ? status.stx_ino : 0,
+                     known ? status.stx_btime.tv_sec : 0, known ? status.stx_btime.tv_nsec : 0);
 }
 
 Result<> save_journal(const std::string& path, const ApplyJournal& journal) {
   json done = json::array();
   for (const auto& range : journal.done.ranges())
     done.push_back({{"offset_bytes", range.offset_bytes}, {"length_bytes", range.length_bytes}});
-  json damaged = json::array();
-  for (const auto& bad : journal.damaged) {
-    damaged.push_back(
-        {{"offset_bytes", bad.range.offset_bytes}, {"length_bytes", bad.range.length_bytes}, {"reason", bad.reason}});
-  }
-  const json value = {{"version", kJournalVersion}, {"check", kUnsealed}, {"image", journal.image},
-                      {"target", journal.target},   {"done", done},       {"damaged", damaged}};
+  const json value = {{"version", kJournalVersion},
+                      {"check", kUnsealed},
+                      {"image", journal.image},
+                      {"target", journal.target},
+                      {"done", done}};
   return write_file_atomically(path, seal(value.dump(1, ' ', false, json::error_handler_t::replace) + "\n"));
 }
 
@@ -80,20 +81,14 @@ Result<std::optional<ApplyJournal>> load_journal(const std::string& path) {
   ApplyJournal journal;
   journal.image = fields.text("image", 65536);
   journal.target = fields.text("target", 65536);
-  const auto read_ranges = [&](std::string_view key, auto&& add) {
-    const auto& list = fields.raw(key);
-    if (!list.is_array()) fields.refuse(key, "is no list");
-    for (const auto& item : list.is_array() ? list : json::array()) {
-      JsonFields range(item, fmt::format("{}: {}", path, key));
-      const Range read{range.number("offset_bytes", kDiskBytesMax), range.number("length_bytes", kDiskBytesMax)};
-      add(range, read);
-      fields.merge(range);
-    }
-  };
-  read_ranges("done", [&](JsonFields&, Range range) { journal.done.add(range); });
-  read_ranges("damaged", [&](JsonFields& item, Range range) {
-    journal.damaged.push_back({range, item.text("reason", 65536)});
-  });
+  const auto& done = fields.raw("done");
+  if (!done.is_array()) fields.refuse("done", "is no list");
+  for (const auto& item : done.is_array() ? done : json::array()) {
+    JsonFields range(item, fmt::format("{}: done", path));
+    const auto offset = range.number("offset_bytes", kDiskBytesMax);
+    journal.done.add({offset, range.number("length_bytes", kDiskBytesMax)});
+    fields.merge(range);
+  }
   DRSEED_TRY(fields.result());
   return journal;
 }

@@ -14,10 +14,10 @@
 namespace drseed::seed {
 
 struct ApplyJournal {
-  std::string image;   // which image: its id, or what a foreign image is known by
-  std::string target;  // which target: absolute path, size or inode, serial number
-  RangeSet done;       // durable on the target
-  std::vector<BadRange> damaged;
+  std::string image;              // which image: its id, or what a foreign image is known by
+  std::string target;             // which target: absolute path, size or inode, serial number
+  RangeSet done;                  // durable on the target
+  std::vector<BadRange> damaged;  // of this run; not kept: the next run finds it anew
 };
 
 // The journal's path for a target.

@@ -1,15 +1,25 @@
 #include "seed/byte_source.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+
+#include "base/interrupt.h"
 
 namespace drseed::seed {
 namespace {
 
 Result<std::size_t> read_some(int fd, std::span<std::uint8_t> bytes, const std::string& name, std::uint64_t position) {
   for (;;) {
+    // A pipe whose writer stalls must not hold back an interrupt.
+    pollfd ready{fd, POLLIN, 0};
+    constexpr int kPollMilliseconds = 200;
+    if (poll(&ready, 1, kPollMilliseconds) == 0) {
+      DRSEED_TRY(check_interrupt());
+      continue;
+    }
     const ssize_t got = ::read(fd, bytes.data(), bytes.size());
     if (got >= 0) return static_cast<std::size_t>(got);
     if (errno != EINTR) return fail_errno(errno, "{}: cannot be read at offset {}", name, position);

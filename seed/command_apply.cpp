@@ -42,8 +42,6 @@ Result<> check_paths(const Arguments& arguments) {
   }
   struct stat status {};
   const bool exists = stat(arguments.target.c_str(), &status) == 0;
-  if (!exists && arguments.target.starts_with("/dev/"))
-    return fail_errno(ENOENT, "{}: no such device", arguments.target);
   if (exists && S_ISDIR(status.st_mode))
     return fail(ErrorCode::kUsage, "{}: is a folder; name a device or a file", arguments.target);
   if (exists && arguments.image != "-" && access(arguments.image.c_str(), F_OK) == 0 &&
@@ -85,6 +83,10 @@ Result<> check_content(const Arguments& arguments, const block::Device& target, 
                        const SourceFacts* source) {
   // An interrupted apply of the same image to the same target may go on over what it wrote.
   if (resumes || arguments.overwrite || target.size_bytes() == 0) return {};
+  std::vector<std::uint8_t> beginning(std::min<std::uint64_t>(kLookBytes, target.size_bytes()));
+  DRSEED_TRY(target.read(beginning, 0));
+  if (looks_like_image(beginning))
+    return fail(ErrorCode::kRefused, "{} is a seed image itself; --overwrite overwrites it", target.path());
   const auto identity = DRSEED_TRY(block::identify(target));
   if (!identity.has_known_content()) return {};
   const bool source_itself = source != nullptr && is_the_source(target, identity, *source);
@@ -117,7 +119,7 @@ Result<std::string> write_report(const Arguments& arguments, const ApplyOptions&
   if (path.empty())
     path = options.state_directory.empty() ? "" : damage_report_path(options.state_directory, arguments.target);
   if (path.empty()) return path;
-  DRSEED_TRY(write_file_atomically(path, result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"));
+  DRSEED_TRY(drseed::write_report(path, result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"));
   return path;
 }
 
@@ -152,6 +154,10 @@ Outcome finish(const Arguments& arguments, const ApplyOptions& options, ApplyRep
         report.totals.earlier_bytes != 0
             ? fmt::format(", {} by an earlier run", format_size(report.totals.earlier_bytes))
             : "");
+    if (report.target_bytes > report.disk_bytes) {
+      say(arguments.common, "NOTE  {} is {} bytes larger than the image's disk; the rest keeps what it held",
+          arguments.target, report.target_bytes - report.disk_bytes);
+    }
     if (report.read_back_done && report.read_back_bad.empty()) {
       say(arguments.common, "read back and equal{}",
           report.read_back_cached ? " (direct I/O was refused: the cache was dropped instead)" : "");
@@ -172,6 +178,12 @@ Outcome finish(const Arguments& arguments, const ApplyOptions& options, ApplyRep
 Outcome apply_native(const Arguments& arguments, ImageReader& image) {
   if (arguments.digests.given())
     return fail(ErrorCode::kUsage, "a seed image proves itself: --sha256, --md5 and --checksums are for other images");
+  for (const auto& path : image.paths()) {
+    if (arguments.target != "-" && access(arguments.target.c_str(), F_OK) == 0 &&
+        DRSEED_TRY(block::same_disk(path, arguments.target))) {
+      return fail(ErrorCode::kUsage, "{} is a volume of the image that would be applied to it", arguments.target);
+    }
+  }
   const auto options = DRSEED_TRY(options_of(arguments, &image.header().source));
   auto report = DRSEED_TRY(apply_image(image, arguments.target, options));
   return finish(arguments, options, std::move(report),
@@ -191,7 +203,7 @@ Outcome apply_other(const Arguments& arguments, std::unique_ptr<FdSource> source
     return fail(ErrorCode::kDiffers, "{}: is empty; nothing was written", arguments.image);
   const auto identity = foreign_identity(arguments, DRSEED_TRY(source->peek(kLookBytes)));
   auto image = DRSEED_TRY(open_foreign(std::move(source)));
-  const auto expected = DRSEED_TRY(arguments.digests.load(image.content_name));
+  const auto expected = DRSEED_TRY(arguments.digests.load(image.content_name, arguments.image));
   std::vector<DigestKind> kinds;
   for (const auto& [kind, digest] : expected) kinds.push_back(kind);
   const auto options = DRSEED_TRY(options_of(arguments, nullptr));

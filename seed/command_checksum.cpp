@@ -39,7 +39,7 @@ Outcome compute(const Arguments& arguments) {
       item[std::string(name_of(kind))] = digest;
       ChecksumLine line{kind, std::vector<std::uint8_t>(size_of(kind)), device};
       (void)from_hex(digest, line.digest);
-      if (!arguments.common.json) fmt::print("{}", format_checksum_line(line));
+      if (!arguments.common.json) print_out(format_checksum_line(line));
     }
     result["checksums"].push_back(std::move(item));
   }

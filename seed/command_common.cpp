@@ -34,6 +34,10 @@ void add_common_options(CLI::App& command, CommonOptions& options, bool asks) {
   if (asks) command.add_flag("-y,--yes", options.yes, "Answer yes to the questions asked on a terminal");
 }
 
+void print_out(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
 int finish_command(const CommonOptions& options, const std::function<Outcome()>& run) {
   auto outcome = run();
   nlohmann::json result = nlohmann::json::object();
@@ -47,8 +51,11 @@ int finish_command(const CommonOptions& options, const std::function<Outcome()>&
     log::error("{}", outcome.error().message());
   }
   result["exit_status"] = static_cast<int>(status);
-  if (options.json) fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-  if (std::fflush(stdout) != 0 && status == kExitDone) status = kExitEnvironment;
+  if (options.json) print_out(result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    log::error("standard output: cannot be written");
+    if (status == kExitDone) status = kExitEnvironment;
+  }
   return status;
 }
 
@@ -116,7 +123,8 @@ Result<> load_lines(const std::vector<ChecksumLine>& lines, const std::string& n
 
 }  // namespace
 
-Result<std::map<DigestKind, std::string>> ExpectedDigests::load(const std::string& name) const {
+Result<std::map<DigestKind, std::string>> ExpectedDigests::load(const std::string& name,
+                                                                const std::string& image_path) const {
   std::map<DigestKind, std::string> expected;
   const auto add = [&](DigestKind kind, const std::string& text) -> Result<> {
     std::vector<std::uint8_t> bytes(size_of(kind));
@@ -132,6 +140,15 @@ Result<std::map<DigestKind, std::string>> ExpectedDigests::load(const std::strin
     const auto lines = parse_checksum_file(DRSEED_TRY(read_file(file, kFileBytesMax)));
     if (!lines) return fail(ErrorCode::kUsage, "{}: {}", file, lines.error().message());
     if (lines->empty()) return fail(ErrorCode::kUsage, "{}: holds no digest", file);
+    const auto base_name = [](const std::string& path) { return path.substr(path.find_last_of('/') + 1); };
+    for (const auto& line : *lines) {
+      if (base_name(line.name) == base_name(image_path) && base_name(line.name) != base_name(name)) {
+        return fail(ErrorCode::kUsage,
+                    "{}: its digest of '{}' is of the compressed file, not of the disk in it; check it with sha256sum "
+                    "or md5sum",
+                    file, line.name);
+      }
+    }
     DRSEED_TRY(load_lines(*lines, name, expected));
   }
   return expected;

@@ -37,12 +37,14 @@ int finish_command(const CommonOptions& options, const std::function<Outcome()>&
 // True if the answer is yes: --yes was given, or a person at the terminal typed it.
 bool confirmed(const CommonOptions& options, const std::string& question);
 
+// Writes to standard output. A failure (full disk, closed pipe) is kept, and finish_command() reports it.
+void print_out(std::string_view text);
+
 // Text for people on standard output, unless --json was asked for.
 template <typename... Args>
 void say(const CommonOptions& options, fmt::format_string<Args...> text, Args&&... args) {
   if (options.json) return;
-  fmt::print(text, std::forward<Args>(args)...);
-  fmt::print("\n");
+  print_out(fmt::format(text, std::forward<Args>(args)...) + "\n");
 }
 
 nlohmann::json to_json(const Range& range);
@@ -56,8 +58,9 @@ struct ExpectedDigests {
   std::string sha256, md5, file;
 
   bool given() const { return !sha256.empty() || !md5.empty() || !file.empty(); }
-  // By kind, in lower-case hexadecimal. `name` is looked up in the file. kUsage where a digest has the wrong length.
-  Result<std::map<DigestKind, std::string>> load(const std::string& name) const;
+  // By kind, in lower-case hexadecimal. `name` is looked up in the file. kUsage where a digest has the wrong
+  // length, or where the file's line is of the compressed image, not of the disk in it.
+  Result<std::map<DigestKind, std::string>> load(const std::string& name, const std::string& image_path) const;
 };
 void add_digest_options(CLI::App& command, ExpectedDigests& digests);
 

@@ -56,6 +56,10 @@ Result<> check_image_path(const Arguments& arguments) {
     return {};
   }
   struct stat status {};
+  const bool below_dev = arguments.image.starts_with("/dev/") && !arguments.image.starts_with("/dev/shm/");
+  if (stat(arguments.image.c_str(), &status) != 0 && below_dev)
+    return fail(ErrorCode::kUsage, "{}: no such device, and an image goes into a file on a file system",
+                arguments.image);
   if (stat(arguments.image.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) return fail(ErrorCode::kUsage, "{}: is a folder; name a file in it", arguments.image);
     if (S_ISBLK(status.st_mode))
@@ -73,20 +77,26 @@ bool is_regular_file(const std::string& path) {
   return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
-Result<> make_room(const Arguments& arguments) {
-  if (arguments.image == "-" || arguments.resume) return {};
+// The names that the image will take must not be the source, nor hold what nobody has given up.
+Result<> make_room(const Arguments& arguments, bool resumes) {
+  if (arguments.image == "-") return {};
   std::vector<std::string> existing;
   for (const auto& path : existing_volumes(arguments.image)) {
-    if (!is_regular_file(path) || std::filesystem::file_size(path) == 0) continue;
+    if (!is_regular_file(path)) continue;
+    const bool would_be_touched = path == arguments.image || !arguments.volume_size.empty() || resumes;
+    if (would_be_touched && DRSEED_TRY(block::same_disk(arguments.source, path))) {
+      return fail(ErrorCode::kUsage,
+                  "{} is the disk itself, and the image would take its name; name the image otherwise", path);
+    }
     // IMAGE was named, so it may be anything; beside it only what an earlier run left, or what this run would write.
     const bool ours = path == arguments.image || DRSEED_TRY(is_image_file(path));
     if (!ours && !arguments.volume_size.empty()) {
       return fail(ErrorCode::kRefused, "{}: exists, is no drseed image, and a volume would have its name; move it away",
                   path);
     }
-    if (ours) existing.push_back(path);
+    if (ours && std::filesystem::file_size(path) > 0) existing.push_back(path);
   }
-  if (existing.empty()) return {};
+  if (existing.empty() || resumes) return {};
   if (!arguments.overwrite &&
       !confirmed(arguments.common, fmt::format("{} exists. Overwrite it?", fmt::join(existing, ", ")))) {
     return fail(ErrorCode::kRefused, "{}: exists; --overwrite replaces it, --resume continues an interrupted image",
@@ -97,6 +107,26 @@ Result<> make_room(const Arguments& arguments) {
     if (unlink(path.c_str()) != 0) return fail_errno(errno, "{}: cannot be removed", path);
   }
   return {};
+}
+
+// Whether there is something to resume. The first volume must be there: the others cannot be continued without it.
+Result<bool> something_to_resume(const Arguments& arguments) {
+  const auto volumes = existing_volumes(arguments.image);
+  if (volumes.empty()) {
+    log::warn("{}: does not exist, starting at the beginning", arguments.image);
+    return false;
+  }
+  const auto first = volume_path(arguments.image, 1, 1);
+  if (volumes.front() != arguments.image && volumes.front() != first) {
+    return fail(ErrorCode::kRefused,
+                "{}: exists, but not the first volume {}; bring it back to resume, or start again with --overwrite",
+                volumes.front(), first);
+  }
+  if (std::filesystem::file_size(volumes.front()) == 0) {
+    log::warn("{}: is empty, starting at the beginning", volumes.front());
+    return false;
+  }
+  return true;
 }
 
 Result<ImageOptions> options_of(const Arguments& arguments) {
@@ -205,10 +235,7 @@ Outcome run(Arguments& arguments) {
   DRSEED_TRY(check_image_path(arguments));
   DRSEED_TRY(check_source(arguments));
   auto options = DRSEED_TRY(options_of(arguments));
-  if (options.resume && existing_volumes(options.image).empty()) {
-    log::warn("{}: does not exist, starting at the beginning", options.image);
-    options.resume = false;
-  }
+  if (options.resume) options.resume = DRSEED_TRY(something_to_resume(arguments));
   if (options.resume) DRSEED_TRY(check_resume_options(arguments, options));
   if (options.resume && DRSEED_TRY(already_complete(arguments))) {
     say(arguments.common, "{}: is complete, there is nothing to resume (drseed verify proves it)", arguments.image);
@@ -216,7 +243,7 @@ Outcome run(Arguments& arguments) {
   }
   // A source that cannot be opened must not cost an older image.
   DRSEED_TRY(block::Device::open(options.source, {}));
-  DRSEED_TRY(make_room(arguments));
+  DRSEED_TRY(make_room(arguments, options.resume));
   const auto report = make_image(options);
   if (!report) {
     const auto volumes = existing_volumes(options.image);

@@ -26,34 +26,39 @@ Result<std::unique_ptr<block::Device>> open_against(const Arguments& arguments) 
   return block::Device::open(arguments.against, {});
 }
 
-std::vector<std::string> check_whole_disk_digests(const Arguments& arguments, const ImageReader& image,
-                                                  const std::map<DigestKind, std::string>& expected) {
-  std::map<DigestKind, std::string> found;
-  if (const auto& trailer = image.last_trailer()) {
-    if (trailer->md5) found[DigestKind::kMd5] = *trailer->md5;
-    if (trailer->sha256) found[DigestKind::kSha256] = *trailer->sha256;
-  }
-  auto differences = compare_digests(expected, found, arguments.image);
-  for (const auto& [kind, digest] : expected) {
-    if (!found.contains(kind))
-      differences.push_back(
-          fmt::format("{}: was made without --{}, nothing can be compared with it", arguments.image, name_of(kind)));
-  }
-  return differences;
+// What the trailer claims of the whole disk must be what was found, too.
+std::vector<std::string> check_claims(const Arguments& arguments, const ImageReader& image,
+                                      const std::map<DigestKind, std::string>& found) {
+  std::map<DigestKind, std::string> claimed;
+  const auto& trailer = image.last_trailer();
+  if (trailer && trailer->md5 && found.contains(DigestKind::kMd5)) claimed[DigestKind::kMd5] = *trailer->md5;
+  if (trailer && trailer->sha256 && found.contains(DigestKind::kSha256))
+    claimed[DigestKind::kSha256] = *trailer->sha256;
+  return compare_digests(claimed, found, arguments.image + ": its trailer");
 }
 
 Outcome verify_native(const Arguments& arguments, ImageReader& image) {
-  const auto expected = DRSEED_TRY(arguments.digests.load(arguments.image));
+  const auto expected = DRSEED_TRY(arguments.digests.load(arguments.image, arguments.image));
   const auto job = DRSEED_TRY(arguments.common.job());
   const bool against = !arguments.against.empty();
+  if (against && !expected.empty())
+    return fail(ErrorCode::kUsage, "--against compares with a disk; check the digests in a second run");
+  std::vector<DigestKind> kinds;
+  for (const auto& [kind, digest] : expected) kinds.push_back(kind);
   VerifyReport report;
   if (against) {
     auto device = DRSEED_TRY(open_against(arguments));
     report = DRSEED_TRY(verify_against(image, *device, job));
+    if (device->size_bytes() > image.disk_bytes()) {
+      say(arguments.common, "NOTE  {} is {} bytes larger than the image's disk; those were not compared",
+          arguments.against, device->size_bytes() - image.disk_bytes());
+    }
   } else {
-    report = DRSEED_TRY(verify_image(image, job));
+    report = DRSEED_TRY(verify_image(image, job, kinds));
   }
-  for (auto& difference : check_whole_disk_digests(arguments, image, expected))
+  for (auto& difference : compare_digests(expected, report.digests, arguments.image))
+    report.problems.push_back(std::move(difference));
+  for (auto& difference : check_claims(arguments, image, report.digests))
     report.problems.push_back(std::move(difference));
 
   for (const auto& problem : report.problems) say(arguments.common, "BAD   {}", problem);
@@ -99,7 +104,10 @@ Result<std::vector<BadRange>> compare_foreign(ForeignImage& image, const block::
   for (std::uint64_t offset = 0;;) {
     DRSEED_TRY(check_interrupt());
     const auto got = DRSEED_TRY(read_full(*image.bytes, expected.first(kChunkBytes)));
-    if (got == 0) return bad;
+    if (got == 0) {
+      if (offset == 0) return fail(ErrorCode::kDiffers, "the image is empty: nothing was compared");
+      return bad;
+    }
     rate.wait_for(got);
     const Range range{offset, got};
     if (range.end() > device.size_bytes()) {
@@ -116,7 +124,7 @@ Result<std::vector<BadRange>> compare_foreign(ForeignImage& image, const block::
 
 Outcome verify_foreign(const Arguments& arguments, std::unique_ptr<FdSource> source) {
   auto image = DRSEED_TRY(open_foreign(std::move(source)));
-  const auto expected = DRSEED_TRY(arguments.digests.load(image.content_name));
+  const auto expected = DRSEED_TRY(arguments.digests.load(image.content_name, arguments.image));
   const auto job = DRSEED_TRY(arguments.common.job());
   nlohmann::json result = {{"image", arguments.image}, {"format", image.format}};
   std::vector<std::string> problems;
@@ -130,6 +138,14 @@ Outcome verify_foreign(const Arguments& arguments, std::unique_ptr<FdSource> sou
     bad = DRSEED_TRY(compare_foreign(image, *device, progress, rate));
     result["against"] = arguments.against;
     result["disk_bytes"] = progress.done_bytes();
+    result["against_bytes"] = device->size_bytes();
+    if (device->size_bytes() > progress.done_bytes()) {
+      const auto more = fmt::format("{} is {} bytes larger than the image's disk; those were not compared",
+                                    arguments.against, device->size_bytes() - progress.done_bytes());
+      // A device may well be larger than its copy; a file of another length is another disk.
+      if (device->kind() == block::Kind::kRegularFile) problems.push_back(more);
+      say(arguments.common, "NOTE  {}", more);
+    }
   } else {
     if (expected.empty()) {
       return fail(ErrorCode::kUsage,

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "base/interrupt.h"
+
 namespace drseed::seed {
 
 Result<std::unique_ptr<DiskReader>> DiskReader::open(block::Device& device, block::BufferPool& pool,
@@ -83,9 +85,11 @@ void add_unreadable(std::vector<Range>& ranges, Range range) {
 
 }  // namespace
 
-void salvage(const block::Device& device, PlainSegment& segment) {
+Result<> salvage(const block::Device& device, PlainSegment& segment, bool all) {
   constexpr std::uint64_t kPieceBytes = 64 << 10;
-  const std::uint64_t sector = std::max(device.physical_sector_bytes(), device.logical_sector_bytes());
+  // Below a page the page cache reads the page anyway.
+  const std::uint64_t sector =
+      std::max({device.physical_sector_bytes(), device.logical_sector_bytes(), std::uint32_t{4096}});
   const auto read = [&](Range range) {
     return device
         .read(segment.buffer.first(segment.range.length_bytes)
@@ -96,7 +100,8 @@ void salvage(const block::Device& device, PlainSegment& segment) {
   for (auto piece = segment.range.offset_bytes; piece < segment.range.end(); piece += kPieceBytes) {
     const auto piece_end = std::min(piece + kPieceBytes, segment.range.end());
     if (read({piece, piece_end - piece})) continue;
-    for (auto at = piece; at < piece_end; at += sector) {
+    for (auto at = piece; at < piece_end && (all || segment.unreadable.empty()); at += sector) {
+      DRSEED_TRY(check_interrupt());
       const Range range{at, std::min(sector, piece_end - at)};
       if (!read(range)) add_unreadable(segment.unreadable, range);
     }
@@ -106,6 +111,7 @@ void salvage(const block::Device& device, PlainSegment& segment) {
     std::memset(segment.buffer.data() + (range.offset_bytes - segment.range.offset_bytes), 0, range.length_bytes);
   }
   segment.read_errno = 0;
+  return {};
 }
 
 }  // namespace drseed::seed

@@ -57,8 +57,9 @@ class DiskReader {
   std::optional<block::Extent> data_;  // the run of data at or after next_offset_
 };
 
-// Reads what can be read of a segment whose read failed, piece by piece down to the physical sector; the rest is zero
-// and listed in `unreadable`, at most kUnreadableRangesMax ranges (more are merged outward).
-void salvage(const block::Device& device, PlainSegment& segment);
+// Reads what can be read of a segment whose read failed, piece by piece down to 4 KiB or the physical sector, whichever
+// is larger; the rest is zero and listed in `unreadable`, at most kUnreadableRangesMax ranges (more are merged
+// outward). With `all` false it ends at the first such range. Fails only at an interrupt.
+Result<> salvage(const block::Device& device, PlainSegment& segment, bool all);
 
 }  // namespace drseed::seed

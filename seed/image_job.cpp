@@ -202,7 +202,7 @@ class ImageJob {
 
   Result<> handle_read_error(PlainSegment& segment) {
     const int error = segment.read_errno;
-    salvage(device_, segment);
+    DRSEED_TRY(salvage(device_, segment, options_.keep_going));
     if (segment.unreadable.empty()) return {};  // a second attempt succeeded
     const auto& first = segment.unreadable.front();
     if (!options_.keep_going) {
@@ -257,14 +257,23 @@ Result<ImageReport> make_image(const ImageOptions& options) {
 }
 
 std::vector<std::string> existing_volumes(const std::string& image_path) {
+  namespace fs = std::filesystem;
   std::vector<std::string> volumes;
   std::error_code error;
-  if (std::filesystem::exists(image_path, error)) volumes.push_back(image_path);
-  for (std::uint32_t volume = 1;; ++volume) {
-    auto path = volume_path(image_path, 1, volume);
-    if (!std::filesystem::exists(path, error)) return volumes;
-    volumes.push_back(std::move(path));
+  const fs::path image(image_path);
+  const auto folder = image.parent_path().empty() ? fs::path(".") : image.parent_path();
+  const auto prefix = image.filename().string() + ".";
+  for (fs::directory_iterator item(folder, error), end; !error && item != end; item.increment(error)) {
+    const auto name = item->path().filename().string();
+    const bool numbered = name.size() >= prefix.size() + 3 && name.starts_with(prefix) &&
+                          name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
+    if (numbered) volumes.push_back((image.parent_path() / name).string());
   }
+  // By number: 1000 comes after 999.
+  std::sort(volumes.begin(), volumes.end(),
+            [](const auto& a, const auto& b) { return std::pair(a.size(), a) < std::pair(b.size(), b); });
+  if (fs::exists(image_path, error)) volumes.insert(volumes.begin(), image_path);
+  return volumes;
 }
 
 }  // namespace drseed::seed

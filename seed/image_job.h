@@ -41,7 +41,7 @@ struct ImageReport {
 // against the source.
 Result<ImageReport> make_image(const ImageOptions& options);
 
-// The volumes of an image, or the image, that exist at that path.
+// What exists under an image's name: IMAGE itself first, then IMAGE.001 and so on, whoever made them.
 std::vector<std::string> existing_volumes(const std::string& image_path);
 
 }  // namespace drseed::seed

@@ -14,6 +14,7 @@ using nlohmann::json;
 
 constexpr std::uint64_t kU32Max = UINT32_MAX;
 constexpr std::uint64_t kU63Max = INT64_MAX;
+constexpr std::uint64_t kMemberBytesMax = (std::uint64_t{1} << 33) - 1;  // what a tar header can say
 
 // Text from sysfs or a command line may be no UTF-8; a header must never fail for that.
 std::string dump(const json& value) {
@@ -239,8 +240,8 @@ Result<ImageTrailer> decode_trailer(std::string_view text) {
     fields.merge(part);
   };
   take_part("header", kHeaderBytesMax, trailer.header_bytes, trailer.header_sha256);
-  take_part("sums", kU63Max / 2, trailer.sums_bytes, trailer.sums_sha256);
-  take_part("index", kU63Max / 2, trailer.index_bytes, trailer.index_sha256);
+  take_part("sums", kMemberBytesMax, trailer.sums_bytes, trailer.sums_sha256);
+  take_part("index", kMemberBytesMax, trailer.index_bytes, trailer.index_sha256);
   take_part("restore", kRestoreBytesMax, trailer.restore_bytes, trailer.restore_sha256);
   auto index = fields.object("index");
   trailer.index_position_bytes = index.number("position_bytes", kU63Max / 2);

@@ -60,21 +60,34 @@ std::string folder_of(const std::string& path) {
 
 bool looks_like_image(std::span<const std::uint8_t> first_bytes) {
   const std::string_view text(reinterpret_cast<const char*>(first_bytes.data()), first_bytes.size());
-  return text.starts_with(kHeaderName) ||
-         (text.find(kFormatName) != std::string_view::npos && text.find("\"segment_bytes\"") != std::string_view::npos);
+  const auto has = [&](std::string_view part) { return text.find(part) != std::string_view::npos; };
+  return text.starts_with(kHeaderName) || (has(kFormatName) && has("\"segment_bytes\"")) ||
+         has("comment=drseed-segment version=");
 }
+
+namespace {
+
+// True if a volume's trailer stands where it must: a beginning that is lost does not make an image a raw disk.
+bool ends_like_image(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  constexpr off_t kTailBytes = kTarBlockBytes + kTrailerBytes + kTarEndBytes;
+  const off_t size = fd ? lseek(fd.get(), 0, SEEK_END) : 0;
+  TarBlock block;
+  if (size < kTailBytes || !pread_exactly(fd.get(), block, static_cast<std::uint64_t>(size - kTailBytes), path))
+    return false;
+  const auto member = decode_tar_header(block);
+  return member && member->name == kTrailerName;
+}
+
+}  // namespace
 
 Result<bool> is_image_file(const std::string& path) {
-  if (!is_regular_file(path))
-    return is_regular_file(volume_path(path, 1, 1)) && DRSEED_TRY(is_image_file(volume_path(path, 1, 1)));
-  return looks_like_image(DRSEED_TRY(first_bytes_of(path)));
-}
-
-Result<ImageHeader> read_volume_header(const std::string& path) {
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail_errno(errno, "{}: cannot be opened", path);
-  FdSource source(std::move(fd), path);
-  return DRSEED_TRY(ScannedVolume::open(source))->header();
+  if (!is_regular_file(path)) {
+    const auto first = volume_path(path, 1, 1);
+    return is_regular_file(first) && DRSEED_TRY(is_image_file(first));
+  }
+  const auto beginning = DRSEED_TRY(first_bytes_of(path));
+  return looks_like_image(beginning) || ends_like_image(path);
 }
 
 VolumeReader& ImageReader::Part::reader() const {
@@ -95,7 +108,7 @@ Result<ImageReader::Part> ImageReader::open_part(const std::string& path, bool w
   if (!fd) return fail_errno(errno, "{}: cannot be opened", path);
   part.source = std::make_unique<FdSource>(std::move(fd), path);
   part.scanned = DRSEED_TRY(ScannedVolume::open(*part.source));
-  problems_.push_back(indexed.error().message());
+  part.why_scanned = indexed.error().message();
   return part;
 }
 
@@ -123,9 +136,15 @@ Result<> ImageReader::find_volumes(const std::string& path, const ImageReadOptio
     if (fs::equivalent(candidate, first, error)) continue;
     const auto header = identify_volume(candidate);
     if (!header || header->image_id != header_.image_id) continue;
-    const bool known =
-        std::any_of(parts_.begin(), parts_.end(), [&](const Part& part) { return part.number() == header->volume; });
-    if (!known) parts_.push_back(DRSEED_TRY(open_part(candidate, options.with_payload)));
+    const auto known =
+        std::find_if(parts_.begin(), parts_.end(), [&](const Part& part) { return part.number() == header->volume; });
+    if (known == parts_.end()) {
+      parts_.push_back(DRSEED_TRY(open_part(candidate, options.with_payload)));
+    } else if (known->scanned) {
+      // A second copy of a damaged volume may be whole.
+      auto other = open_part(candidate, options.with_payload);
+      if (other && other->indexed) *known = std::move(*other);
+    }
   }
   return {};
 }
@@ -137,6 +156,7 @@ Result<> ImageReader::order_parts() {
     const auto& trailer = part.reader().trailer();
     if (trailer) count = std::max(count, trailer->volumes);
     if (trailer && trailer->last) last_trailer_ = trailer;
+    if (!part.why_scanned.empty()) problems_.push_back(part.why_scanned);
     const auto& found = part.reader().problems();
     problems_.insert(problems_.end(), found.begin(), found.end());
     const bool same = part.reader().header().disk_bytes == header_.disk_bytes &&
@@ -152,6 +172,14 @@ Result<> ImageReader::order_parts() {
     if (missing_volumes_.size() > 10'000) return fail(ErrorCode::kDiffers, "more than 10000 volumes are missing");
   }
   for (auto number : missing_volumes_) problems_.push_back(fmt::format("volume {} of {} is missing", number, count));
+  for (std::size_t i = 1; i < parts_.size(); ++i) {
+    const auto& before = parts_[i - 1];
+    const bool neighbours = before.indexed && parts_[i].indexed && parts_[i].number() == before.number() + 1;
+    if (neighbours && before.reader().trailer()->range.end() != parts_[i].range_offset()) {
+      return fail(ErrorCode::kDiffers, "{}: begins at offset {}, but the volume before it ends at {}", parts_[i].path,
+                  parts_[i].range_offset(), before.reader().trailer()->range.end());
+    }
+  }
   const auto& last = parts_.back().reader().trailer();
   if (last && !last->last && missing_volumes_.empty())
     problems_.push_back(fmt::format("volumes after number {} are missing", count));
@@ -178,6 +206,14 @@ Result<std::unique_ptr<ImageReader>> ImageReader::open_stream(std::unique_ptr<Fd
   reader->parts_.push_back(std::move(part));
   reader->image_merkle_ = std::make_unique<SegmentMerkle>(reader->header_.segment_bytes);
   return reader;
+}
+
+std::vector<std::string> ImageReader::paths() const {
+  std::vector<std::string> paths;
+  for (const auto& part : parts_) {
+    if (part.indexed || part.source) paths.push_back(part.path);
+  }
+  return paths;
 }
 
 void ImageReader::set_buffers(std::size_t count) {

@@ -24,10 +24,7 @@ struct ImageReadOptions {
 // True if the file begins like a drseed image, damaged or not: such a file must never be taken for a raw disk.
 bool looks_like_image(std::span<const std::uint8_t> first_bytes);
 Result<bool> is_image_file(const std::string& path);
-constexpr std::size_t kLookBytes = 8192;
-
-// The header of a volume, if it is whole.
-Result<ImageHeader> read_volume_header(const std::string& path);
+constexpr std::size_t kLookBytes = 64 << 10;
 
 class ImageReader {
  public:
@@ -42,6 +39,7 @@ class ImageReader {
   // read.
   const std::optional<ImageTrailer>& last_trailer() const { return last_trailer_; }
   const std::vector<std::uint32_t>& missing_volumes() const { return missing_volumes_; }
+  std::vector<std::string> paths() const;  // of the volumes that are files
   std::uint32_t volumes_found() const { return static_cast<std::uint32_t>(parts_.size()); }
 
   // How many segments may be out at a time. Call before the first next().
@@ -63,6 +61,7 @@ class ImageReader {
     std::unique_ptr<IndexedVolume> indexed;
     std::unique_ptr<FdSource> source;  // not for a pipe: that is stream_
     std::unique_ptr<ScannedVolume> scanned;
+    std::string why_scanned;  // what is wrong with its trailer or index
 
     VolumeReader& reader() const;
     std::uint32_t number() const { return reader().header().volume; }

@@ -1,6 +1,7 @@
 #include "seed/image_writer.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cassert>
@@ -10,6 +11,7 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "seed/restore_text.h"
+#include "seed/scanned_volume.h"
 #include "seed/segment_framing.h"
 
 namespace drseed::seed {
@@ -104,10 +106,20 @@ std::uint64_t ImageWriter::tail_bytes(std::uint64_t data_segments, std::uint64_t
          member_bytes(kTrailerBytes) + kTarEndBytes;
 }
 
+// Only what this very image left there, in an interrupted run, may be written over.
+Result<> ImageWriter::check_replaceable(const std::string& path) const {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0) return {};
+  const auto header = read_volume_header(path);
+  if (header && header->image_id == header_.image_id) return {};
+  return fail(ErrorCode::kRefused, "{}: exists and is not of this image; move it away, then --resume", path);
+}
+
 Result<> ImageWriter::begin_volume() {
   if (!output_) {
     const auto path = volume_path(path_, header_.volume_bytes, header_.volume);
     if (live_) {
+      DRSEED_TRY(check_replaceable(path));
       output_.emplace(DRSEED_TRY(VolumeOutput::create(path)));
     } else {
       output_.emplace(VolumeOutput::replay(path));

@@ -43,7 +43,7 @@ class ImageWriter {
   // The smallest volume_bytes that holds one segment.
   static std::uint64_t volume_bytes_min(const ImageHeader& header);
 
-  // A new image in files. Files of these names are overwritten: the caller has asked.
+  // A new image in files. kRefused where a file of its name holds something else.
   static Result<std::unique_ptr<ImageWriter>> create(ImageHeader header, std::string path);
   // A new image into a pipe; never split.
   static Result<std::unique_ptr<ImageWriter>> to_pipe(ImageHeader header, UniqueFd fd);
@@ -67,6 +67,7 @@ class ImageWriter {
 
   TarMember member(std::string_view name, std::uint64_t size_bytes) const;
   std::uint64_t tail_bytes(std::uint64_t data_segments, std::uint64_t entries) const;
+  Result<> check_replaceable(const std::string& path) const;
   Result<> begin_volume();
   Result<> end_volume(bool last);
   Result<> flush_zeros();

@@ -6,6 +6,9 @@
 namespace drseed::seed {
 
 void add_bad(std::vector<BadRange>& list, BadRange bad) {
+  // A reason with its digests is for a person, who reads a few.
+  constexpr std::size_t kDetailedMax = 1000;
+  if (list.size() >= kDetailedMax) bad.reason = "damaged";
   if (!list.empty() && list.back().range.end() == bad.range.offset_bytes && list.back().reason == bad.reason) {
     list.back().range.length_bytes += bad.range.length_bytes;
   } else {

@@ -22,8 +22,8 @@ struct BadRange {
   std::string reason;
 };
 
-// Adds a range, merging it with the one before where they touch and have the same reason, so that a list for a wholly
-// damaged image stays short.
+// Adds a range, merging it with the one before where they touch and have the same reason. Behind the first thousand the
+// reason is only "damaged", so that the list for a wholly damaged image stays short.
 void add_bad(std::vector<BadRange>& list, BadRange bad);
 std::uint64_t total_bytes(const std::vector<BadRange>& list);
 

@@ -31,6 +31,10 @@ int main(int argc, char** argv) {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? drseed::kExitDone : drseed::kExitUsage;
+  } catch (const std::exception& error) {
+    // Only the environment is left: no memory, no more threads.
+    drseed::log::error("{}", error.what());
+    return drseed::kExitEnvironment;
   }
   return exit_status;
 }

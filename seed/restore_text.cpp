@@ -28,7 +28,7 @@ image {id}. With drseed: `drseed apply IMAGE DEVICE`.
 
 Without it, these commands need only tar, {tool}sha256sum and dd. Set IMAGE to the image (all its volumes, if there are
 several, in any order) and TARGET to a file or to a device of at least {size} bytes. EVERYTHING ON THE TARGET IS LOST.
-They unpack in the current folder, one volume at a time; a damaged segment stops them before anything of its volume is written.
+They unpack in a new folder under the current one, one volume at a time; a damaged segment stops them before anything of its volume is written.
 
 ```sh
 set -eu
@@ -41,18 +41,26 @@ else
     rm -f "$TARGET"
     dd if=/dev/null of="$TARGET" bs=1 seek={size} status=none
 fi
+work=$(mktemp -d ./restore.XXXXXX)
+given=0
+wanted=unknown
 for volume in $IMAGE; do
-    rm -rf data SHA256SUMS
-    mkdir data
-    tar -xf "$volume"
-    {unpack}
-    sha256sum --quiet -c SHA256SUMS || [ ! -s SHA256SUMS ]
-    for segment in data/*; do
+    mkdir "$work/data"
+    tar -xf "$volume" -C "$work"
+    (cd "$work" && {unpack})
+    (cd "$work" && [ ! -s SHA256SUMS ] || sha256sum --quiet -c SHA256SUMS)
+    for segment in "$work"/data/*; do
         [ -e "$segment" ] || continue
-        dd if="$segment" of="$TARGET" bs={segment} seek=$((0x${{segment#data/}} / {segment})) conv=notrunc status=none
+        dd if="$segment" of="$TARGET" bs={segment} seek=$((0x${{segment##*/}} / {segment})) conv=notrunc status=none
     done
-    rm -rf data SHA256SUMS drseed RESTORE.md
+    given=$((given + 1))
+    if grep -q '"last": true' "$work/drseed/trailer.json"; then
+        wanted=$(sed -n 's/.*"volumes": \([0-9]*\).*/\1/p' "$work/drseed/trailer.json")
+    fi
+    rm -rf "$work/data" "$work/drseed" "$work/SHA256SUMS" "$work/RESTORE.md"
 done
+rmdir "$work"
+[ "$given" = "$wanted" ] || {{ echo "$given volumes were given, the image has $wanted" >&2; exit 1; }}
 sync
 ```
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <random>
 
 #include "base/log.h"
@@ -133,6 +134,7 @@ class Replay {
         });
     digests_.wait_idle();
     volume->reset();  // it may hold a buffer of a segment read ahead
+    if (cut_) warn_of_cut(path);
     if (cut_) return {};
     return result;
   }
@@ -143,10 +145,19 @@ class Replay {
                 image_path_);
   }
 
+  // What comes after the cut is made anew. That is nothing, or one torn segment, unless the image was damaged.
+  void warn_of_cut(const std::string& path) const {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    if (error || size <= writer_.position_bytes()) return;
+    log::warn("{}: {} bytes from byte {} on are discarded and imaged again: {}", path, size - writer_.position_bytes(),
+              writer_.position_bytes(), why_cut_);
+  }
+
   // An error stops the pipeline; cut_ says that it is only the end of what can be kept.
   Result<> cut(std::string why) {
     cut_ = true;
-    log::debug("{}: what can be kept ends at offset {}: {}", image_path_, writer_.cursor_bytes(), why);
+    why_cut_ = why;
     return fail(ErrorCode::kDiffers, "{}", why);
   }
 
@@ -182,6 +193,7 @@ class Replay {
   OrderedDigests& digests_;
   std::vector<Range>& unreadable_;
   bool cut_ = false;
+  std::string why_cut_;
   Sample sample_;
 };
 

@@ -1,6 +1,9 @@
 #include "seed/scanned_volume.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "base/digest.h"
@@ -288,6 +291,13 @@ Result<> ScannedVolume::read_tail(const TarMember& sums) {
   emit_damaged(trailer_ ? trailer_->range.end() : header_.disk_bytes,
                problem.empty() ? "its members are missing from the image" : problem);
   return {};
+}
+
+Result<ImageHeader> read_volume_header(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail_errno(errno, "{}: cannot be opened", path);
+  FdSource source(std::move(fd), path);
+  return DRSEED_TRY(ScannedVolume::open(source))->header();
 }
 
 }  // namespace drseed::seed

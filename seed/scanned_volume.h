@@ -63,4 +63,7 @@ class ScannedVolume : public VolumeReader {
   bool finished_ = false;
 };
 
+// The header of a volume, if it is whole.
+Result<ImageHeader> read_volume_header(const std::string& path);
+
 }  // namespace drseed::seed

@@ -142,6 +142,8 @@ class PipeWriter : public TargetWriter {
   }
 
   Result<> finish() override {
+    const bool flushed = fsync(fd_.get()) == 0 || errno == EINVAL || errno == EROFS;  // a pipe cannot be flushed
+    if (!flushed) return fail_errno(errno, "-: cannot be flushed: the disk is not safe");
     if (close(fd_.release()) != 0) return fail_errno(errno, "-: cannot be closed");
     return {};
   }

@@ -1,6 +1,7 @@
 #include "seed/verify_job.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/hex.h"
 #include "base/progress.h"
@@ -19,11 +20,13 @@ struct Verdict {
   std::string container;
   bool data = false;
   std::vector<Range> unreadable;
+  std::shared_ptr<std::vector<std::uint8_t>> plain;  // where whole-disk digests are wanted
 };
 
 class ImageVerifier {
  public:
-  explicit ImageVerifier(std::uint32_t segment_bytes) : plain_(segment_bytes) {}
+  ImageVerifier(std::uint32_t segment_bytes, bool keep_plain)
+      : keep_plain_(keep_plain), plain_(new_buffer(segment_bytes)) {}
 
   Result<Verdict> operator()(StoredSegment segment) {
     Verdict verdict;
@@ -33,7 +36,8 @@ class ImageVerifier {
     if (segment.kind == StoredSegment::Kind::kDamaged) {
       verdict.bad = std::move(segment.problem);
     } else if (verdict.data) {
-      const auto proven = prover_.prove(segment, std::span(plain_).first(segment.range.length_bytes));
+      const auto proven = prover_.prove(segment, std::span(*plain_).first(segment.range.length_bytes));
+      if (keep_plain_) verdict.plain = std::exchange(plain_, new_buffer(plain_->size()));
       const auto where = fmt::format("volume {}, byte {}", segment.volume, segment.position_bytes);
       if (!proven) verdict.bad = fmt::format("{} ({})", proven.error().message(), where);
       if (proven && !segment.problem.empty())
@@ -44,8 +48,13 @@ class ImageVerifier {
   }
 
  private:
+  static std::shared_ptr<std::vector<std::uint8_t>> new_buffer(std::size_t length) {
+    return std::make_shared<std::vector<std::uint8_t>>(length);
+  }
+
+  const bool keep_plain_;
   SegmentProver prover_;
-  std::vector<std::uint8_t> plain_;
+  std::shared_ptr<std::vector<std::uint8_t>> plain_;
 };
 
 void account(VerifyReport& report, Verdict verdict) {
@@ -58,8 +67,9 @@ void account(VerifyReport& report, Verdict verdict) {
 
 }  // namespace
 
-Result<VerifyReport> verify_image(ImageReader& image, const JobOptions& job) {
+Result<VerifyReport> verify_image(ImageReader& image, const JobOptions& job, const std::vector<DigestKind>& kinds) {
   VerifyReport report;
+  OrderedDigests digests(kinds);
   const auto segment_bytes = image.header().segment_bytes;
   const auto shape = job_shape(job, segment_bytes);
   image.set_buffers(shape.in_flight + 2);
@@ -71,13 +81,19 @@ Result<VerifyReport> verify_image(ImageReader& image, const JobOptions& job) {
     return segment;
   };
   DRSEED_TRY(run_pipeline<StoredSegment, Verdict>(
-      shape.threads, shape.in_flight, produce, [&] { return ImageVerifier(segment_bytes); },
+      shape.threads, shape.in_flight, produce, [&] { return ImageVerifier(segment_bytes, !kinds.empty()); },
       [&](Verdict verdict) -> Result<> {
         progress.add(verdict.range.length_bytes);
+        if (verdict.plain) {
+          digests.add({verdict.plain, Bytes(*verdict.plain).first(verdict.range.length_bytes), 0});
+        } else {
+          digests.add({nullptr, {}, verdict.range.length_bytes});
+        }
         account(report, std::move(verdict));
         return {};
       },
       [&] { image.stop(); }));
+  report.digests = digests.finish();
   DRSEED_TRY(image.check_metadata());
   report.problems.insert(report.problems.end(), image.problems().begin(), image.problems().end());
   report.merkle_root = image.merkle_root();

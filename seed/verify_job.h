@@ -2,6 +2,7 @@
 // Proves an image alone, or a disk against what an image (or a list of digests) says of it. In parallel, one pass.
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,13 +21,15 @@ struct VerifyReport {
   std::uint64_t unreadable_bytes = 0;  // sectors that the source could not read when it was imaged
   std::vector<Range> unreadable;
   std::optional<Digest256> merkle_root;
+  std::map<DigestKind, std::string> digests;  // of the whole disk, in hexadecimal, where asked for
   double seconds = 0;
 
   bool good() const { return bad.empty() && problems.empty(); }
 };
 
 // Decompresses and hashes every segment, and compares every byte of the container.
-Result<VerifyReport> verify_image(ImageReader& image, const JobOptions& job);
+// Digests of `kinds` are computed over the whole proven disk.
+Result<VerifyReport> verify_image(ImageReader& image, const JobOptions& job, const std::vector<DigestKind>& kinds = {});
 
 // What a stretch of a disk should be. A run of zeros may be of any length.
 struct Expected {

@@ -1,6 +1,7 @@
 #include "seed/volume_output.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -56,6 +57,10 @@ Result<> VolumeOutput::go_live() {
   UniqueFd fd(open(path_.c_str(), O_WRONLY | create_flags | O_CLOEXEC, 0600));
   if (!fd) return fail_errno(errno, "{}: cannot be opened for writing", path_);
   regular_file_ = is_regular(fd.get());
+  if (regular_file_ && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return fail(ErrorCode::kRefused,
+                "{}: is being written by another drseed (a lock is held on it); wait for it to end", path_);
+  }
   if (regular_file_) {
     const auto position = static_cast<off_t>(position_bytes_);
     if (ftruncate(fd.get(), position) != 0 || lseek(fd.get(), position, SEEK_SET) != position) {
@@ -128,8 +133,8 @@ Result<> VolumeOutput::write_end() {
 
 Result<> VolumeOutput::finish() {
   if (!fd_) return {};
-  if (regular_file_ && fsync(fd_.get()) != 0)
-    return fail_errno(errno, "{}: cannot be flushed: the image is not safe", path_);
+  const bool flushed = fsync(fd_.get()) == 0 || errno == EINVAL || errno == EROFS;  // a pipe cannot be flushed
+  if (!flushed) return fail_errno(errno, "{}: cannot be flushed: the image is not safe", path_);
   if (close(fd_.release()) != 0) return fail_errno(errno, "{}: cannot be closed", path_);
   if (regular_file_ && path_ != "-") return sync_folder_of(path_);
   return {};

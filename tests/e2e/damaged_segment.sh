@@ -7,7 +7,7 @@ offset=$("$drseed" inspect x.drseed --segments --json | python3 -c '
 import json, sys
 data = [s for s in json.load(sys.stdin)["segments"] if s["kind"] == "data"]
 print(data[len(data) // 2]["offset_bytes"])')
-position=$(grep -abo "data/$(printf %016x "$offset")" x.drseed | tail -n +1 | head -1 | cut -d: -f1)
+position=$(grep -abo "data/$(printf %016x "$offset")" x.drseed | sed -n 1p | cut -d: -f1)
 printf '\377\376\375' | dd of=x.drseed bs=1 seek=$((position + 512 + 1000)) conv=notrunc status=none
 
 expect 1 "$drseed" verify x.drseed --json
