@@ -106,28 +106,34 @@ std::uint64_t ImageWriter::tail_bytes(std::uint64_t data_segments, std::uint64_t
          member_bytes(kTrailerBytes) + kTarEndBytes;
 }
 
-// Only what this very image left there, in an interrupted run, may be written over.
-Result<> ImageWriter::check_replaceable(const std::string& path) const {
+// Only what this very image left there, in an interrupted run, may be written over: a volume with its header, or less
+// than one.
+Result<> ImageWriter::check_replaceable(const std::string& path, std::string_view front) const {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0) return {};
   const auto header = read_volume_header(path);
   if (header && header->image_id == header_.image_id) return {};
+  const auto torn = read_file(path, front.size());
+  if (torn && front.starts_with(*torn)) return {};
   return fail(ErrorCode::kRefused, "{}: exists and is not of this image; move it away, then --resume", path);
 }
 
 Result<> ImageWriter::begin_volume() {
+  header_.range_offset_bytes = cursor_bytes_;
+  zeros_from_bytes_ = cursor_bytes_;
+  const auto text = encode_header(header_);
   if (!output_) {
     const auto path = volume_path(path_, header_.volume_bytes, header_.volume);
     if (live_) {
-      DRSEED_TRY(check_replaceable(path));
+      std::string front(as_text(encode_tar_header(member(kHeaderName, text.size()))));
+      front += text;
+      front.append(tar_padding_bytes(text.size()), '\0');
+      DRSEED_TRY(check_replaceable(path, front));
       output_.emplace(DRSEED_TRY(VolumeOutput::create(path)));
     } else {
       output_.emplace(VolumeOutput::replay(path));
     }
   }
-  header_.range_offset_bytes = cursor_bytes_;
-  zeros_from_bytes_ = cursor_bytes_;
-  const auto text = encode_header(header_);
   trailer_ = {};
   trailer_.image_id = header_.image_id;
   trailer_.disk_bytes = header_.disk_bytes;

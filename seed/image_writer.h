@@ -67,7 +67,7 @@ class ImageWriter {
 
   TarMember member(std::string_view name, std::uint64_t size_bytes) const;
   std::uint64_t tail_bytes(std::uint64_t data_segments, std::uint64_t entries) const;
-  Result<> check_replaceable(const std::string& path) const;
+  Result<> check_replaceable(const std::string& path, std::string_view front) const;
   Result<> begin_volume();
   Result<> end_volume(bool last);
   Result<> flush_zeros();

@@ -87,7 +87,7 @@ TEST(DeviceOpen, CreateRefusesAMistypedDeviceName) {
   const auto device = Device::open(path, options);
   EXPECT_FALSE(std::filesystem::remove(path)) << "it was created";
   ASSERT_FALSE(device);
-  EXPECT_EQ(device.error().code, ErrorCode::kUsage);
+  EXPECT_EQ(device.error().code, ErrorCode::kEnvironment);
 }
 
 TEST(DeviceOpen, AutoDoesWithoutDirectIoWhereItIsRefused) {
