@@ -136,6 +136,7 @@ TEST_F(Resumed, VolumesOfAnotherImageAreNeitherTakenNorOverwritten) {
   for (auto& byte : disk_) byte = byte == 0 ? '\0' : static_cast<char>(byte ^ 0x55 ? byte ^ 0x55 : 1);
   image_disk(kVolume, Codec::kNone);
   const auto earlier = whole_;
+  for (const auto& volume : earlier) fs::remove(volume.path);
   whole_.clear();
   disk_ = now;
   image_disk(kVolume, Codec::kNone);
