@@ -1,12 +1,15 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "base/interrupt.h"
 #include "base/unique_fd.h"
@@ -84,6 +87,22 @@ Result<> write_file_atomically(const std::string& path, std::string_view content
   if (folder.empty()) folder = ".";
   UniqueFd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder_fd || fsync(folder_fd.get()) != 0) return fail_errno(errno, "{}: cannot be flushed", folder.string());
+  return {};
+}
+
+Result<> lock_exclusively(int fd, std::string_view name) {
+  using std::chrono::steady_clock;
+  constexpr std::chrono::seconds kPatience{2};
+  constexpr std::chrono::milliseconds kStep{20};
+  const auto deadline = steady_clock::now() + kPatience;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "{}: cannot be locked", name);
+    if (steady_clock::now() >= deadline) {
+      return fail(ErrorCode::kRefused,
+                  "{}: is being written by another drseed (a lock is held on it); wait for it to end", name);
+    }
+    std::this_thread::sleep_for(kStep);
+  }
   return {};
 }
 

@@ -25,6 +25,10 @@ Result<> pread_exactly(int fd, std::span<std::uint8_t> bytes, std::uint64_t offs
 // Writes all bytes to a pipe or at the file's position.
 Result<> write_all(int fd, std::span<const std::uint8_t> bytes, std::string_view name);
 
+// Takes the file's exclusive lock (flock), which ends with the descriptor; kRefused if another process keeps it for two
+// seconds. (The kernel may close the files of a killed process a little after its end.)
+Result<> lock_exclusively(int fd, std::string_view name);
+
 // Where journals and mirrors live: `chosen` if not empty, else $DRSEED_STATE_DIR, else /var/lib/drseed where it can be
 // written, else $XDG_STATE_HOME/drseed or ~/.local/state/drseed. Created if missing.
 Result<std::string> state_directory(const std::string& chosen);

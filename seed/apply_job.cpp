@@ -1,7 +1,6 @@
 #include "seed/apply_job.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cstring>
 #include <deque>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "seed/entry_spool.h"
@@ -44,10 +44,7 @@ class Target {
     journal_.target = describe_target(*device_);
     journal_file_ = journal_path(options_.state_directory, path_);
     // Two runs at once would overwrite each other's work, and share a journal.
-    if (flock(device_->buffered_fd(), LOCK_EX | LOCK_NB) != 0) {
-      return fail(ErrorCode::kRefused,
-                  "{}: is being written by another drseed (a lock is held on it); wait for it to end", path_);
-    }
+    DRSEED_TRY(lock_exclusively(device_->buffered_fd(), path_));
     const bool resumes = options_.resume && existed && DRSEED_TRY(load_earlier());
     auto checked = options_.check_target(*device_, resumes);
     if (checked) checked = check_size(disk_bytes);

@@ -1,7 +1,6 @@
 #include "seed/volume_output.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "base/file.h"
 
 namespace drseed::seed {
 namespace {
@@ -57,10 +57,7 @@ Result<> VolumeOutput::go_live() {
   UniqueFd fd(open(path_.c_str(), O_WRONLY | create_flags | O_CLOEXEC, 0600));
   if (!fd) return fail_errno(errno, "{}: cannot be opened for writing", path_);
   regular_file_ = is_regular(fd.get());
-  if (regular_file_ && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return fail(ErrorCode::kRefused,
-                "{}: is being written by another drseed (a lock is held on it); wait for it to end", path_);
-  }
+  if (regular_file_) DRSEED_TRY(lock_exclusively(fd.get(), path_));
   if (regular_file_) {
     const auto position = static_cast<off_t>(position_bytes_);
     if (ftruncate(fd.get(), position) != 0 || lseek(fd.get(), position, SEEK_SET) != position) {

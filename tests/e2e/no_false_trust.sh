@@ -111,3 +111,17 @@ while not os.path.exists('cut.drseed') or os.path.getsize('cut.drseed') < 100000
 os.truncate('sparse.img', 5 << 20)
 sys.exit(0 if process.wait() == 3 else f'status {process.returncode}')
 PY
+
+# Two at once: the second is refused while the first lives.
+mkfifo slow
+"$drseed" apply - busy.img <slow &
+exec 7>slow
+head -c 600000 x.drseed >&7
+deadline=$((SECONDS + 20))
+until [ -e busy.img ] && ls "$DRSEED_STATE_DIR"/apply-busy.img-*.journal >/dev/null 2>&1; do [ $SECONDS -lt $deadline ] || fail "no first apply"; done
+expect 4 "$drseed" apply x.drseed busy.img
+says lock
+tail -c +600001 x.drseed >&7
+exec 7>&-
+wait $!
+same disk.img busy.img
