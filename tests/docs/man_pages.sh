@@ -43,7 +43,7 @@ check_page() {
     options=$(help_options "$help")
     [ -n "$options" ] || differs "$1 --help: names no options"
     for option in $options; do
-        options_section "$text" | options_in | grep -qx -- "$option" || differs "docs/man/$1.1: OPTIONS does not name $option, which --help does"
+        options_section "$text" | options_in | grep -cx -- "$option" >/dev/null || differs "docs/man/$1.1: OPTIONS does not name $option, which --help does"
     done
     for option in $(options_section "$text" | options_in); do
         grep -qx -- "$option" <<<"$options" || differs "docs/man/$1.1: OPTIONS names $option, which --help does not"
