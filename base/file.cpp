@@ -90,20 +90,32 @@ Result<> write_file_atomically(const std::string& path, std::string_view content
   return {};
 }
 
-Result<> lock_exclusively(int fd, std::string_view name) {
+namespace {
+
+Result<> lock(int fd, int operation, std::string_view name) {
   using std::chrono::steady_clock;
   constexpr std::chrono::seconds kPatience{2};
   constexpr std::chrono::milliseconds kStep{20};
   const auto deadline = steady_clock::now() + kPatience;
-  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  while (flock(fd, operation | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "{}: cannot be locked", name);
     if (steady_clock::now() >= deadline) {
-      return fail(ErrorCode::kRefused,
-                  "{}: is being written by another drseed (a lock is held on it); wait for it to end", name);
+      return fail(ErrorCode::kRefused, "{}: is in use by another drseed (a lock is held on it); wait for it to end",
+                  name);
     }
     std::this_thread::sleep_for(kStep);
   }
   return {};
+}
+
+}  // namespace
+
+Result<> lock_exclusively(int fd, std::string_view name) {
+  return lock(fd, LOCK_EX, name);
+}
+
+Result<> lock_shared(int fd, std::string_view name) {
+  return lock(fd, LOCK_SH, name);
 }
 
 Result<std::string> state_directory(const std::string& chosen) {

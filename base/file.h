@@ -28,6 +28,8 @@ Result<> write_all(int fd, std::span<const std::uint8_t> bytes, std::string_view
 // Takes the file's exclusive lock (flock), which ends with the descriptor; kRefused if another process keeps it for two
 // seconds. (The kernel may close the files of a killed process a little after its end.)
 Result<> lock_exclusively(int fd, std::string_view name);
+// The same for readers: many may hold it, none while one holds the exclusive lock.
+Result<> lock_shared(int fd, std::string_view name);
 
 // Where journals and mirrors live: `chosen` if not empty, else $DRSEED_STATE_DIR, else /var/lib/drseed where it can be
 // written, else $XDG_STATE_HOME/drseed or ~/.local/state/drseed. Created if missing.

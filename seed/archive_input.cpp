@@ -4,11 +4,12 @@
 #include <cassert>
 #include <cerrno>
 
+#include "base/printable.h"
+
 namespace drseed::seed {
 namespace {
 
 constexpr std::size_t kBufferBytes = 65536;
-constexpr std::size_t kPrintableMax = 200;
 
 }  // namespace
 
@@ -70,20 +71,6 @@ Error ArchiveInput::error(std::string_view what) const {
   return Error{ErrorCode::kDiffers, 0,
                fmt::format("{}: {} at byte {}: {}", name_, what, std::min(consumed_bytes(), given_bytes_),
                            printable(reason != nullptr ? reason : "no reason given"))};
-}
-
-std::string printable(std::string_view name) {
-  std::string text;
-  for (char c : name.substr(0, kPrintableMax)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f || c == '\\') {
-      text += fmt::format("\\x{:02x}", byte);
-    } else {
-      text += c;
-    }
-  }
-  if (name.size() > kPrintableMax) text += "...";
-  return text;
 }
 
 }  // namespace drseed::seed

@@ -60,7 +60,4 @@ class ArchiveInput {
   std::unique_ptr<archive, Free> archive_;
 };
 
-// A hostile name for a message: control characters and backslashes as \xHH, cut where it is too long.
-std::string printable(std::string_view name);
-
 }  // namespace drseed::seed

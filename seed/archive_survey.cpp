@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "base/printable.h"
 #include "seed/archive_input.h"
 
 namespace drseed::seed {

@@ -5,11 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <iostream>
 
 #include "base/file.h"
 #include "base/hex.h"
-#include "base/log.h"
 #include "base/size_text.h"
 #include "seed/checksum_file.h"
 
@@ -29,43 +27,9 @@ void add_common_options(CLI::App& command, CommonOptions& options, bool asks) {
       ->check(CLI::Range(1, 256));
   command.add_option("--limit-rate", options.limit_rate, "At most this many bytes a second, such as 400MiB")
       ->type_name("RATE");
-  command.add_flag("--json", options.json, "Print the result as JSON on standard output");
-  command.add_flag("-q,--quiet", options.quiet, "No progress on the terminal");
-  if (asks) command.add_flag("-y,--yes", options.yes, "Answer yes to the questions asked on a terminal");
-}
-
-void print_out(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-}
-
-int finish_command(const CommonOptions& options, const std::function<Outcome()>& run) {
-  auto outcome = run();
-  nlohmann::json result = nlohmann::json::object();
-  ExitStatus status = kExitDone;
-  if (outcome) {
-    status = outcome->first;
-    result = std::move(outcome->second);
-  } else {
-    status = exit_status_of(outcome.error().code);
-    result["error"] = outcome.error().message();
-    log::error("{}", outcome.error().message());
-  }
-  result["exit_status"] = static_cast<int>(status);
-  if (options.json) print_out(result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    log::error("standard output: cannot be written");
-    if (status == kExitDone) status = kExitEnvironment;
-  }
-  return status;
-}
-
-bool confirmed(const CommonOptions& options, const std::string& question) {
-  if (options.yes) return true;
-  if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) return false;
-  fmt::print(stderr, "{} Type yes to go on: ", question);
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "yes";
+  add_json_option(command, options);
+  add_quiet_option(command, options);
+  if (asks) add_yes_option(command, options);
 }
 
 nlohmann::json to_json(const Range& range) {

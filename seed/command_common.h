@@ -1,24 +1,18 @@
 #pragma once
-// What the subcommands share: common options, questions, results as text or JSON, exit statuses.
+// What the subcommands of this module share beside base/command.h: options of jobs, digests, opening of images.
 
-#include <CLI/CLI.hpp>
-#include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/command.h"
 #include "base/digest.h"
-#include "base/exit_status.h"
 #include "seed/foreign.h"
 #include "seed/image_reader.h"
 #include "seed/job.h"
 
 namespace drseed::seed {
 
-struct CommonOptions {
-  bool json = false;
-  bool yes = false;
-  bool quiet = false;
+struct CommonOptions : CommandOptions {
   unsigned threads = 0;
   std::string limit_rate;
 
@@ -27,25 +21,6 @@ struct CommonOptions {
 
 // --json, --threads, --limit-rate, --quiet; and --yes for a command that asks.
 void add_common_options(CLI::App& command, CommonOptions& options, bool asks);
-
-// Result of a command for --json; "exit_status" and, on an Error, "error" are added.
-using Outcome = Result<std::pair<ExitStatus, nlohmann::json>>;
-
-// Runs the command, prints its JSON or its Error, returns the exit status. `text` prints the result for people.
-int finish_command(const CommonOptions& options, const std::function<Outcome()>& run);
-
-// True if the answer is yes: --yes was given, or a person at the terminal typed it.
-bool confirmed(const CommonOptions& options, const std::string& question);
-
-// Writes to standard output. A failure (full disk, closed pipe) is kept, and finish_command() reports it.
-void print_out(std::string_view text);
-
-// Text for people on standard output, unless --json was asked for.
-template <typename... Args>
-void say(const CommonOptions& options, fmt::format_string<Args...> text, Args&&... args) {
-  if (options.json) return;
-  print_out(fmt::format(text, std::forward<Args>(args)...) + "\n");
-}
 
 nlohmann::json to_json(const Range& range);
 nlohmann::json to_json(const std::vector<BadRange>& list);

@@ -127,7 +127,7 @@ void add_inspect_command(CLI::App& program, int& exit_status) {
       ->required();
   command->add_flag("--segments", arguments->segments, "List the segments with their digests");
   command->add_option("--volumes", arguments->volumes, "Further volumes, or folders that hold them")->type_name("PATH");
-  command->add_flag("--json", arguments->common.json, "Print the result as JSON on standard output");
+  add_json_option(*command, arguments->common);
   command->footer("Example: drseed inspect /media/usb/sdb1.drseed");
   command->callback(
       [arguments, &exit_status] { exit_status = finish_command(arguments->common, [&] { return run(*arguments); }); });

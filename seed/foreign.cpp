@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
 #include "seed/archive_survey.h"
 #include "seed/filter_source.h"
 #include "seed/foreign_magic.h"

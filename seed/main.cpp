@@ -3,6 +3,7 @@
 #include "base/exit_status.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "bitmap/commands.h"
 #include "seed/commands.h"
 
 int main(int argc, char** argv) {
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   drseed::seed::add_apply_command(program, exit_status);
   drseed::seed::add_inspect_command(program, exit_status);
   drseed::seed::add_checksum_command(program, exit_status);
+  drseed::bitmap::add_bitmap_command(program, exit_status);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

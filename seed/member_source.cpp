@@ -5,6 +5,7 @@
 #include <cassert>
 #include <limits>
 
+#include "base/printable.h"
 #include "seed/archive_survey.h"
 
 namespace drseed::seed {

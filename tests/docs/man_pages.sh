@@ -53,14 +53,28 @@ check_page() {
     done
 }
 
+subcommands_of() {
+    sed -n '/^Subcommands:/,/^$/s/^  \([a-z][a-z-]*\) .*/\1/p' <<<"$1"
+}
+
 main_help=$("$drseed" --help)
-commands=$(sed -n '/^Subcommands:/,/^$/s/^  \([a-z][a-z-]*\) .*/\1/p' <<<"$main_help")
+commands=$(subcommands_of "$main_help")
 [ -n "$commands" ] || { echo "drseed --help lists no commands" >&2; exit 1; }
 
 check_page drseed "$main_help"
 for command in $commands; do
     help=$("$drseed" "$command" --help)
-    check_page "drseed-$command" "$help"
+    # A command with subcommands has one page for all of them, with the options of all.
+    all_help=$help
+    for nested in $(subcommands_of "$help"); do
+        nested_help=$("$drseed" "$command" "$nested" --help)
+        all_help+=$'\n\n'$nested_help
+        man -Tascii -l "$pages/drseed-$command.1" 2>/dev/null | col -bx | sed -n '/^SYNOPSIS$/,/^DESCRIPTION$/p' | grep -cE "^ +drseed $command $nested( |$)" >/dev/null ||
+            differs "docs/man/drseed-$command.1: SYNOPSIS has no line of drseed $command $nested"
+        last=$(sed '/^ *$/d' <<<"$nested_help" | tail -n 1)
+        [[ $last == "Example: drseed $command $nested "* ]] || differs "drseed $command $nested --help: does not end with an example"
+    done
+    check_page "drseed-$command" "$all_help"
     grep -q "drseed\\\\-$command" "$pages/drseed.1" || differs "docs/man/drseed.1: does not name drseed-$command(1)"
     last=$(sed '/^ *$/d' <<<"$help" | tail -n 1)
     [[ $last == "Example: drseed $command "* ]] || differs "drseed $command --help: does not end with an example"

@@ -1,0 +1,204 @@
+#include "replicator/core/engine.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/replicator_cluster.h"
+
+namespace drseed::replicator {
+namespace {
+
+void expect_equal(Cluster& cluster, std::initializer_list<NodeIndex> nodes) {
+  for (const auto node : nodes) EXPECT_EQ(cluster.disk(node), cluster.disk(*nodes.begin())) << "node " << int{node};
+}
+
+Command pause(NodeIndex peer) {
+  Command command;
+  command.kind = CommandKind::kPause;
+  command.peer = peer;
+  return command;
+}
+Command resume(NodeIndex peer) {
+  auto command = pause(peer);
+  command.kind = CommandKind::kResume;
+  return command;
+}
+
+TEST(Engine, TargetFollowsItsSource) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  EXPECT_EQ(cluster.engine(0).in_sync(), 0b11U) << cluster.engine(0).explain(1);
+  EXPECT_EQ(cluster.resync_bytes(0, 1), 0U);
+  std::vector<std::uint64_t> ids;
+  for (std::uint64_t i = 0; i < 100; ++i) ids.push_back(cluster.write(0, i * 13 % 2000, 1 + i % 9));
+  ids.push_back(cluster.flush(0));
+  cluster.run();
+  for (const auto id : ids) EXPECT_TRUE(cluster.replies().contains(id));
+  cluster.settle();
+  expect_equal(cluster, {0, 1});
+  EXPECT_EQ(cluster.engine(0).remembered_writes(), 0U);
+  EXPECT_EQ(cluster.engine(0).slot(1).dirty_count(), 0U);
+  EXPECT_EQ(cluster.engine(1).slot(0).dirty_count(), 0U);
+  EXPECT_EQ(cluster.payloads(), 0U);
+  EXPECT_TRUE(cluster.engine(0).idle() && cluster.engine(1).idle());
+}
+
+TEST(Engine, LostLinkCostsAPartialResync) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  cluster.cut(0, 1);
+  for (std::uint64_t i = 0; i < 10; ++i) cluster.write(0, i * 100, 8);
+  cluster.run();
+  cluster.link_all();
+  cluster.settle();
+  expect_equal(cluster, {0, 1});
+  EXPECT_EQ(cluster.engine(0).in_sync(), 0b11U) << cluster.engine(0).explain(1);
+  EXPECT_GT(cluster.resync_bytes(0, 1), 0U);
+  EXPECT_LE(cluster.resync_bytes(0, 1), 20U * 4096);
+  EXPECT_EQ(cluster.engine(0).map_of(1).count({0, 256}), cluster.engine(0).map_of(1).dirty_count());
+}
+
+TEST(Engine, PausedTargetIsOutdatedAndResumesPartially) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  EXPECT_TRUE(cluster.command(0, pause(1)).ok);
+  EXPECT_TRUE(cluster.engine(1).record().outdated);
+  cluster.write(0, 80);
+  cluster.run();
+  EXPECT_NE(cluster.disk(0), cluster.disk(1));
+  EXPECT_TRUE(cluster.command(0, resume(1)).ok);
+  cluster.settle();
+  expect_equal(cluster, {0, 1});
+  EXPECT_FALSE(cluster.engine(1).record().outdated);
+  EXPECT_EQ(cluster.resync_bytes(0, 1), 4096U);
+}
+
+TEST(Engine, SyncWriteWaitsForItsTarget) {
+  Cluster cluster(2, 0b10);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  const auto id = cluster.write(0, 0);
+  cluster.run();
+  EXPECT_TRUE(cluster.replies().contains(id));
+  expect_equal(cluster, {0, 1});
+}
+
+TEST(Engine, KilledSourceReturnsByItselfWithAPartialResync) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  cluster.write(0, 40);
+  cluster.run();
+  cluster.kill(0);
+  cluster.start(0);
+  cluster.link_all();
+  cluster.settle();
+  EXPECT_TRUE(cluster.engine(0).in_service());
+  EXPECT_EQ(cluster.engine(0).in_sync(), 0b11U) << cluster.engine(0).explain(1);
+  expect_equal(cluster, {0, 1});
+  EXPECT_LT(cluster.resync_bytes(0, 1), Cluster::kVolumeBytes / 4);
+}
+
+TEST(Engine, SourceWithoutItsPeerSetsDataCorruptAndForceHelps) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  cluster.kill(0);
+  cluster.kill(1);
+  cluster.start(0);
+  for (int i = 0; i < 20; ++i) cluster.tick();
+  EXPECT_FALSE(cluster.engine(0).in_service());
+  EXPECT_TRUE(cluster.engine(0).record().data_corrupt);
+  EXPECT_FALSE(cluster.promote(0));
+  EXPECT_TRUE(cluster.promote(0, 0, true));
+  EXPECT_FALSE(cluster.engine(0).record().data_corrupt);
+}
+
+TEST(Engine, PromotedTargetResyncsTheOldSourcePartially) {
+  Cluster cluster(2, 0b11);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  for (std::uint64_t i = 0; i < 5; ++i) cluster.write(0, i * 64);
+  cluster.run();
+  cluster.kill(0);
+  EXPECT_FALSE(cluster.promote(1)) << "a pair needs both, or a fence";
+  ASSERT_TRUE(cluster.promote(1, 0b01));
+  cluster.write(1, 1000);
+  cluster.run();
+  cluster.start(0);
+  cluster.link_all();
+  cluster.settle();
+  EXPECT_TRUE(cluster.engine(1).in_service());
+  EXPECT_FALSE(cluster.engine(0).in_service());
+  EXPECT_FALSE(cluster.engine(0).record().last_owner);
+  EXPECT_EQ(cluster.engine(1).in_sync(), 0b11U) << cluster.engine(1).explain(0);
+  expect_equal(cluster, {0, 1});
+  EXPECT_LT(cluster.resync_bytes(1, 0), Cluster::kVolumeBytes / 4);
+}
+
+TEST(Engine, SourceLostForGoodTheSurvivorsResyncPartially) {
+  Cluster cluster(3);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  for (std::uint64_t i = 0; i < 20; ++i) cluster.write(0, i * 64);
+  cluster.run();
+  cluster.cut(0, 2);
+  for (std::uint64_t i = 0; i < 5; ++i) cluster.write(0, 8 + i * 64);
+  cluster.run();
+  cluster.kill(0);
+  ASSERT_TRUE(cluster.promote(2));
+  cluster.settle();
+  expect_equal(cluster, {1, 2});
+  EXPECT_EQ(cluster.engine(2).in_sync(), 0b110U) << cluster.engine(2).explain(1);
+  const auto bytes = cluster.resync_bytes(1, 2) + cluster.resync_bytes(2, 1);
+  std::printf("survivors: %llu of %llu bytes crossed\n", static_cast<unsigned long long>(bytes),
+              static_cast<unsigned long long>(Cluster::kVolumeBytes));
+  EXPECT_GT(bytes, 0U);
+  EXPECT_LT(bytes, Cluster::kVolumeBytes / 4);
+}
+
+TEST(Engine, BothWroteIsSplitBrainUntilAVictimIsNamed) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  cluster.cut(0, 1);
+  ASSERT_TRUE(cluster.promote(1, 0b01));
+  cluster.write(0, 0);
+  cluster.write(1, 800);
+  cluster.run();
+  cluster.link_all();
+  cluster.settle();
+  EXPECT_NE(cluster.disk(0), cluster.disk(1));
+  EXPECT_TRUE(cluster.engine(0).in_service() && cluster.engine(1).in_service());
+  Command demote;
+  demote.kind = CommandKind::kDemote;
+  EXPECT_TRUE(cluster.command(1, demote).ok);
+  cluster.settle();
+  EXPECT_NE(cluster.disk(0), cluster.disk(1));
+  Command discard;
+  discard.kind = CommandKind::kDiscard;
+  EXPECT_TRUE(cluster.command(1, discard).ok);
+  cluster.settle();
+  expect_equal(cluster, {0, 1});
+  EXPECT_EQ(cluster.resync_bytes(0, 1), 2 * 4096U);
+}
+
+TEST(Engine, OrderlyChangeOfRolesSendsNothing) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  for (std::uint64_t i = 0; i < 50; ++i) cluster.write(0, i * 32);
+  cluster.run();
+  Command demote;
+  demote.kind = CommandKind::kDemote;
+  ASSERT_TRUE(cluster.command(0, demote).ok);
+  ASSERT_TRUE(cluster.promote(1));
+  cluster.settle();
+  EXPECT_EQ(cluster.engine(1).in_sync(), 0b11U) << cluster.engine(1).explain(0);
+  EXPECT_EQ(cluster.resync_bytes(1, 0) + cluster.resync_bytes(0, 1), 0U);
+}
+
+}  // namespace
+}  // namespace drseed::replicator
