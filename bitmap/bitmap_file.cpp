@@ -75,6 +75,9 @@ Result<> BitmapFile::format(BitmapStore& store, const FileInfo& info, const Stat
 }
 
 Result<BitmapFile> BitmapFile::open(std::unique_ptr<BitmapStore> store) {
+  // What a killed process wrote may be read now and yet be lost with the power: what is read must be durable, since
+  // writes start on the strength of it.
+  DRSEED_TRY(store->sync());
   std::vector<Damage> damage;
   const auto size = DRSEED_TRY(store->size_bytes());
   if (size < Layout::kRecordBegin)

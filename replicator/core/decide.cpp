@@ -33,6 +33,15 @@ std::string state_text(const NodeView& view) {
                      view.inconsistent ? ", half resynced" : "");
 }
 
+// The sequence at which a lineage left what it has in common with another; "any" where it never did.
+Sequence left_common_at(const Lineage& lineage, const Lineage& other) {
+  for (std::size_t i = 1; i < lineage.size(); ++i) {
+    if (index_in(other, lineage[i - 1].generation) && !index_in(other, lineage[i].generation))
+      return lineage[i].forked_at;
+  }
+  return kAnySequence;
+}
+
 Decision partial_or_consent(Row row, const NodeView& source, const NodeView& target, std::string why) {
   if (!source.slot_valid || !target.slot_valid) {
     return {Row::kBeforeBase, Resync::kConsent,
@@ -40,13 +49,24 @@ Decision partial_or_consent(Row row, const NodeView& source, const NodeView& tar
                         "would be right",
                         why, source.slot_valid ? "target" : "source")};
   }
-  if (target.low < source.base) {
-    return {Row::kBeforeBase, Resync::kConsent,
-            fmt::format("the target's record says sequence {}, but it had confirmed {}: its disk was set back; a full "
-                        "or checksum resync is needed",
-                        target.low, source.base)};
+  // A target that left the common history before what it had confirmed in it was set back there (R3).
+  const auto left_at = left_common_at(target.lineage, source.lineage);
+  if (target.low < source.base || left_at < source.base) {
+    return {
+        Row::kBeforeBase, Resync::kConsent,
+        fmt::format("{}, but it had confirmed sequence {} and its record ends before: its disk was set back, or the "
+                    "seed is stale; a full or checksum resync is needed",
+                    why, source.base)};
   }
   return {row, Resync::kPartial, std::move(why)};
+}
+
+// The image holds writes that this source never got, and they are in no map: the old source had it (R10).
+Decision seed_beyond(const NodeView& target) {
+  return {Row::kSeed, Resync::kConsent,
+          fmt::format("the target was seeded ({}) from writes beyond the point at which this history left that "
+                      "generation: only a full or checksum resync would be right",
+                      state_text(target))};
 }
 
 }  // namespace
@@ -90,7 +110,7 @@ Decision decide(const NodeView& source, const NodeView& target) {
   const bool blank = target.lineage.empty();
   const auto relation = blank ? Relation::kUnrelated : relation_of(source.lineage, generation_of(target), target.high);
   if (target.in_service) {
-    const bool split = !blank && relation == Relation::kUnrelated;
+    const bool split = !blank && (source.in_service || relation == Relation::kUnrelated);
     return {
         split ? Row::kSplitBrain : Row::kRefusedInService, Resync::kRefused,
         fmt::format("the target is in service itself ({}); take one of the two out of service", state_text(target))};
@@ -103,6 +123,7 @@ Decision decide(const NodeView& source, const NodeView& target) {
     if (!shares_history(source.lineage, target.lineage))
       return {Row::kForeign, Resync::kConsent,
               fmt::format("nothing in common with the target's {}", state_text(target))};
+    if (target.seed) return seed_beyond(target);
     if (target.inconsistent) {
       return partial_or_consent(Row::kInconsistentElsewhere, source, target,
                                 fmt::format("the target was half resynced by another source ({})", state_text(target)));
@@ -116,17 +137,18 @@ Decision decide(const NodeView& source, const NodeView& target) {
               fmt::format("the target's history ({}) goes on where the source's ends: the target must be the source",
                           state_text(target))};
     }
+    if (back == Relation::kTail && index_in(target.lineage, generation_of(source))) {
+      return {
+          Row::kNewerPeer, Resync::kRefused,
+          fmt::format("the target went on for itself ({}) and this source has written nothing that begins a history of "
+                      "its own: take the source out of service, the target must be the source",
+                      state_text(target))};
+    }
     return {Row::kSplitBrain, Resync::kRefused,
             fmt::format("both wrote for themselves since they parted (source {}, target {}): name the one to give up",
                         state_text(source), state_text(target))};
   }
-  if (target.seed && relation == Relation::kTail) {
-    // The image holds writes that this source never got, and they are in no map: the old source had it (R10).
-    return {Row::kSeed, Resync::kConsent,
-            fmt::format("the target was seeded ({}) from writes beyond the point at which this history left that "
-                        "generation: only a full or checksum resync would be right",
-                        state_text(target))};
-  }
+  if (target.seed && relation == Relation::kTail) return seed_beyond(target);
   if (target.seed) {
     return partial_or_consent(Row::kSeed, source, target,
                               fmt::format("the target was seeded ({})", state_text(target)));

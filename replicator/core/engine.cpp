@@ -45,6 +45,8 @@ void EngineState::step(std::span<const Event> events, ActionList& actions) {
   actions_ = &actions;
   if (first_step_) {
     first_step_ = false;
+    // What a lost log stands for is in the slots; they are saved before there is a log again.
+    save_slots();
     if (record_.in_service) start_return();
   }
   for (const auto& event : events) {
@@ -213,7 +215,10 @@ void EngineState::handle(const Tick& tick) {
   if (starting_) {
     ask_promises();
     if (starting_->deadline_ms == 0) starting_->deadline_ms = now_ms_ + settings_.return_wait_ms;
-    if (now_ms_ >= starting_->deadline_ms && !starting_->committing) {
+    try_start();
+  }
+  if (starting_) {
+    if (now_ms_ >= starting_->deadline_ms && !starting_->committing && starting_->pulling_from == kNoNode) {
       if (starting_->command != 0) {
         give_up_start(
             "too few members answered: a majority must promise, or the missing ones must be fenced (--fenced), "
@@ -259,6 +264,12 @@ void EngineState::handle(const Command& command) {
       break;
     case CommandKind::kVerify:
       return verify(command);
+    case CommandKind::kOpenSeed:
+      return open_seed(command);
+    case CommandKind::kDropSeed:
+      return drop_seed(command);
+    case CommandKind::kExtend:
+      return extend(command);
     case CommandKind::kDiscard:
       if (role_ == Role::kStarting && starting_ && !starting_->committing) {
         if (starting_->command == 0) stand_aside(record_.self, "an operator gave up what it wrote");
@@ -422,6 +433,7 @@ NodeView EngineState::view_for(NodeIndex peer) const {
   view.outdated = record_.outdated;
   view.discard = discard_;
   view.promise = record_.promise;
+  view.seed = record_.seed;
   view.slot_valid = record_.peers[peer].slot_valid;
   view.base = record_.peers[peer].base;
   view.map_empty = slots_[peer].dirty_count() == 0 && remembered_.empty() && recents_.empty();

@@ -87,6 +87,14 @@ class Engine {
   bool in_service() const;
   NodeMask in_sync() const;  // as the source knows it; the source included
   NodeView view_for(NodeIndex peer) const;
+  // What an image of the seed that ends now says of itself; nothing if the seed is not open here or this node is not
+  // the source. The joining node's record has this lineage, low and high, and the seed.
+  struct Passport {
+    Lineage lineage;
+    Sequence low = 0;
+    Sequence high = 0;
+  };
+  std::optional<Passport> passport(const Id& seed) const;
   // Blocks that may differ from a member's: slot, log and remembered writes.
   bitmap::DirtyBitmap map_of(NodeIndex peer) const;
   const bitmap::DirtyBitmap& slot(std::size_t slot) const;

@@ -103,9 +103,7 @@ void EngineState::submit(const ClientRequest& request) {
     ++peers_[node].outstanding;
     if (record_.members[node].sync) write.want_written |= mask_of(node);
   });
-  if (write.kind != RequestKind::kFlush && !has_bug(Bug::kForgetSeedWrites)) {
-    for (std::size_t seed = 0; seed < record_.seeds.size(); ++seed) slots_[kNodesMax + seed].set(covering(write.range));
-  }
+  if (write.kind != RequestKind::kFlush) set_in_seeds(covering(write.range));
   const auto sequence = write.sequence;
   remembered_.push_back(write);
   if (write.kind == RequestKind::kFlush) {

@@ -99,6 +99,8 @@ void EngineState::promise_asked(NodeIndex node, const Frame& frame) {
                     role_ == Role::kFeeding || (source_ != kNoNode && source_ != node);
   bool grants = returning ? record_.promise.counter <= frame.sequence : record_.promise.counter < frame.number;
   if (!returning && record_.promise == Promise{frame.number, node}) grants = true;  // asked again
+  // A counter is given once.
+  if (returning && record_.promise.counter == frame.sequence && record_.promise.node != node) grants = false;
   // A source in service asks because this node promised somebody else, who may still be on the way.
   const bool other =
       record_.promise.node != kNoNode && record_.promise.node != node && record_.promise.node != record_.self;
@@ -117,21 +119,27 @@ void EngineState::promise_asked(NodeIndex node, const Frame& frame) {
     send(node, std::move(reply));
   };
   if (busy || !grants) return answer(false);
-  request_flush([this, answer, node, number = frame.number, returning, session = peers_[node].session] {
-    if (peers_[node].session != session || peers_[node].phase == Phase::kDown) return;
-    if ((starting_ && starting_->committing) || role_ == Role::kSource) return answer(false);
-    if (!record_.inconsistent && record_.low < applied_low_) record_.low = applied_low_;
-    if (record_.high != kAnySequence) record_.high = std::max(record_.high, record_.low);
-    // Of several that ask, the one with the largest counter.
-    if (!returning && record_.promise.counter > number) return answer(false);
-    if (!returning) {
-      record_.promise = {number, node};
-      promised_ms_ = now_ms_;
-      if (role_ == Role::kStarting && starting_->command == 0) stand_aside(node, "another member is being promoted");
-      if (role_ == Role::kStarting) give_up_start("another member is being promoted");
-    }
-    commit_record([answer] { answer(true); });
-  });
+  request_flush(
+      [this, answer, node, number = frame.number, returning, old = frame.sequence, session = peers_[node].session] {
+        if (peers_[node].session != session || peers_[node].phase == Phase::kDown) return;
+        if ((starting_ && starting_->committing) || role_ == Role::kSource) return answer(false);
+        if (!record_.inconsistent && record_.low < applied_low_) record_.low = applied_low_;
+        if (record_.high != kAnySequence) record_.high = std::max(record_.high, record_.low);
+        // Of several that ask, the one with the largest counter.
+        const auto wanted = returning ? old : number;
+        const bool given = record_.promise.counter == wanted && record_.promise.node != node;
+        if ((record_.promise.counter > wanted || given) && !has_bug(Bug::kIgnorePromise)) return answer(false);
+        if (returning) {
+          record_.promise = {old, node};
+        } else {
+          record_.promise = {number, node};
+          promised_ms_ = now_ms_;
+          if (role_ == Role::kStarting && starting_->command == 0)
+            stand_aside(node, "another member is being promoted");
+          if (role_ == Role::kStarting) give_up_start("another member is being promoted");
+        }
+        commit_record([answer] { answer(true); });
+      });
 }
 
 void EngineState::promise_released(NodeIndex node, std::uint64_t counter) {
@@ -173,6 +181,7 @@ void EngineState::promise_answered(NodeIndex node, const Frame& frame) {
       return stand_aside(node, "another node was promoted since");
   }
   if (yes) starting_->granted |= mask_of(node);
+  if (!yes) starting_->refused |= mask_of(node);
   try_start();
 }
 
@@ -187,6 +196,14 @@ void EngineState::try_start() {
   const auto needed = count <= 2 ? count : count / 2 + 1;
   const bool returning = starting_->command == 0;
   if (granted < needed && !starting_->force && !has_bug(Bug::kPromoteWithoutPromise)) return;
+  // A member that is linked may hold more: its answer is waited for, up to the deadline.
+  bool outstanding = false;
+  for_each_other([&](NodeIndex node) {
+    const auto heard = starting_->granted | starting_->refused | starting_->fenced;
+    outstanding |= peers_[node].phase != Phase::kDown && (heard & mask_of(node)) == 0;
+  });
+  const bool patient = starting_->deadline_ms == 0 || now_ms_ < starting_->deadline_ms;
+  if (outstanding && patient && !starting_->force && !has_bug(Bug::kPromoteWithoutPromise)) return;
   if (returning && !settings_.auto_return) return;
   if (!starting_->force && !returning) {
     // R5: what was acknowledged synchronously elsewhere is here, or the member that has it answers.
@@ -205,11 +222,26 @@ void EngineState::try_start() {
   NodeIndex best = kNoNode;
   if (!has_bug(Bug::kNoTailPull) && !record_.lineage.empty() && !returning) {
     auto best_view = view_for(record_.self);
+    // Who was mirroring synchronously when a source crashed has all that it acknowledged; the crashed disk may not.
+    const auto holds_all = [&](NodeIndex node, const NodeView& view, const Generation& generation) {
+      return record_.members[node].sync && !view.inconsistent && !view.outdated && !view.lineage.empty() &&
+             view.high != kAnySequence && view.lineage.back().generation == generation;
+    };
+    const auto has_holder = [&](const Generation& generation) {
+      bool found = holds_all(record_.self, view_for(record_.self), generation);
+      for_each_other([&](NodeIndex node) {
+        const auto& peer = peers_[node];
+        found |= (starting_->granted & mask_of(node)) != 0 && peer.phase != Phase::kDown && peer.view &&
+                 holds_all(node, *peer.view, generation);
+      });
+      return found;
+    };
     for_each_other([&](NodeIndex node) {
       const auto& peer = peers_[node];
       if ((starting_->granted & mask_of(node)) == 0 || peer.phase == Phase::kDown || !peer.view) return;
       const auto& view = *peer.view;
       if (view.inconsistent || view.outdated || view.lineage.empty()) return;
+      if (view.high == kAnySequence && has_holder(view.lineage.back().generation)) return;
       const auto mine = relation_of(view.lineage, best_view.lineage.back().generation, best_view.low);
       const bool further = mine == Relation::kAncestor ||
                            (mine == Relation::kEqual && (view.low > best_view.low || view.high == kAnySequence));
@@ -329,6 +361,11 @@ void EngineState::stand_aside(NodeIndex node, std::string why) {
 }
 
 void EngineState::demote(std::uint64_t command) {
+  if (role_ == Role::kStarting && starting_ && !starting_->committing && starting_->command == 0) {
+    stand_aside(record_.self, "taken out of service by an operator");
+    emit(CommandDone{command, true, ""});
+    return;
+  }
   if (role_ == Role::kStarting && starting_ && !starting_->committing && starting_->command != 0)
     give_up_start("cancelled");
   if (role_ != Role::kSource) {
@@ -368,6 +405,7 @@ void EngineState::try_stop() {
     role_ = Role::kIdle;
     stop_committing_ = false;
     for (auto& peer : peers_) {
+      if (is_streaming(peer.phase)) peer.view.reset();
       if (peer.phase != Phase::kDown) peer.phase = Phase::kUp;
       peer.ranges.clear();
     }

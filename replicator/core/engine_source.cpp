@@ -59,15 +59,16 @@ void EngineState::begin(NodeIndex node, const Decision& decision) {
   peer.resync_bytes = 0;
   peer.durable = 0;
   peer.full = decision.resync == Resync::kConsent;
-  const auto session = peer.session;
-  const auto ask = [this, node, session] {
+  const auto attempt = ++peer.attempt;
+  peer.ready = false;
+  const auto ask = [this, node, attempt] {
     auto& asked = peers_[node];
-    if (asked.phase != Phase::kBeginning || asked.session != session) return;
+    if (asked.phase != Phase::kBeginning || asked.attempt != attempt) return;
     auto body = std::make_shared<FrameBody>();
     body->view = view_for(node);
     Frame frame;
     frame.type = FrameType::kBegin;
-    frame.number = session;
+    frame.number = attempt;
     frame.flags = asked.full ? kFlagConsent : 0;
     frame.body = std::move(body);
     send(node, std::move(frame));
@@ -84,9 +85,11 @@ void EngineState::begin(NodeIndex node, const Decision& decision) {
 
 void EngineState::begin_answered(NodeIndex node, const Frame& frame) {
   auto& peer = peers_[node];
-  if (peer.phase != Phase::kBeginning || frame.number != peer.session) return;
+  peer.ready = false;
+  if (peer.phase != Phase::kBeginning || frame.number != peer.attempt) return;
   peer.view = frame.body->view;
-  if ((frame.flags & kFlagYes) != 0) return;
+  peer.ready = (frame.flags & kFlagYes) != 0;
+  if (peer.ready) return;
   peer.phase = Phase::kUp;  // busy with something else, or promised: asked again with the next tick
   peer.why = "the target refused";
   if (role_ == Role::kSource) renew_promise(node);
@@ -98,7 +101,7 @@ void EngineState::begin_answered(NodeIndex node, const Frame& frame) {
 
 void EngineState::map_received(NodeIndex node, const Frame& frame) {
   auto& peer = peers_[node];
-  if (peer.phase != Phase::kBeginning) return;
+  if (peer.phase != Phase::kBeginning || !peer.ready) return;
   if (frame.type == FrameType::kMapEnd) return start_stream(node);
   if (has_bug(Bug::kNoMapExchange)) return;
   for (const auto& run : frame.body->runs) {
@@ -173,6 +176,7 @@ void EngineState::peer_in_sync(NodeIndex node, Sequence sequence) {
     feeding_ = kNoNode;
     in_sync_ = 0;
     peer.phase = Phase::kUp;
+    peer.view.reset();
     return;
   }
   peer_durable(node, sequence, peer.range_number);
@@ -204,7 +208,8 @@ void EngineState::announce_mark() {
 void EngineState::lose_peer(NodeIndex node, Phase phase, std::string why) {
   auto& peer = peers_[node];
   const bool streamed = is_streaming(peer.phase);
-  const bool was_in_sync = (in_sync_ & mask_of(node)) != 0;
+  // One that has been sent everything may have recorded that it is consistent.
+  const bool was_in_sync = (in_sync_ & mask_of(node)) != 0 || peer.phase == Phase::kEnding;
   peer.phase = phase;
   peer.why = why;
   peer.ranges.clear();
@@ -217,6 +222,7 @@ void EngineState::lose_peer(NodeIndex node, Phase phase, std::string why) {
     in_sync_ = 0;
   }
   if (streamed) {
+    peer.view.reset();  // of before the stream; the peer sends another when it has ended
     for (auto& write : remembered_) {
       if ((write.not_durable & mask_of(node)) != 0 && write.kind != RequestKind::kFlush)
         set_in_slot(node, covering(write.range));
@@ -301,7 +307,7 @@ void EngineState::pause(NodeIndex node) {
   record_.peers[node].paused = true;
   commit_record({});
   if (!is_streaming(peer.phase)) {
-    if (peer.phase != Phase::kDown) peer.phase = Phase::kPaused;
+    if (peer.phase != Phase::kDown && peer.phase != Phase::kPausing) peer.phase = Phase::kPaused;
     return;
   }
   // Replies wait for the new generation; the target records that it is outdated as soon as it can.

@@ -6,14 +6,15 @@
 //   engine_source.cpp   peers as targets: handshake, stream, marks, losing them
 //   engine_resync.cpp   ranges that cross beside the stream: resync, checksums, verify
 //   engine_target.cpp   this node as a target: received operations, what others may lack
+//   engine_seed.cpp     seeds: slots of copies on their way; new members
 //   engine_role.cpp     coming into and going out of service: promises, tail, generations
 
-#include <deque>
 #include <functional>
 #include <random>
 #include <unordered_map>
 
 #include "replicator/core/engine.h"
+#include "replicator/core/ring.h"
 
 namespace drseed::replicator {
 
@@ -88,10 +89,12 @@ struct Peer {
   Phase phase = Phase::kDown;
   std::uint64_t session = 0;
   std::optional<NodeView> view;
-  std::string why;        // of the phase, for a person
-  bool consent = false;   // to a full resync, once
-  bool full = false;      // the resync under way began with consent
-  bool checksum = false;  // hashes cross first
+  std::string why;            // of the phase, for a person
+  bool consent = false;       // to a full resync, once
+  bool full = false;          // the resync under way began with consent
+  bool checksum = false;      // hashes cross first
+  std::uint64_t attempt = 0;  // of beginning; answers to earlier ones are not heeded
+  bool ready = false;         // the target's answer to this attempt was yes: its map follows
   // As a target of this node
   std::vector<ResyncRange> ranges;
   std::uint64_t range_id = 0;
@@ -127,6 +130,7 @@ struct Starting {
   std::uint64_t counter = 0;
   Sequence old_counter = 0;
   NodeMask granted = 0;
+  NodeMask refused = 0;
   NodeMask fenced = 0;
   bool force = false;
   bool ready = false;  // its own promise is durable
@@ -251,6 +255,15 @@ class EngineState {
   void send_to_source(Frame frame);
   void pop_target_ops();
 
+  // engine_seed.cpp
+  std::optional<std::size_t> seed_index(const Id& id) const;
+  std::optional<std::size_t> add_seed(SeedRecord seed);
+  void open_seed(const Command& command);
+  void seed_opened(const Frame& frame);
+  void drop_seed(const Command& command);
+  void extend(const Command& command);
+  void set_in_seeds(bitmap::BlockRun blocks);
+
   // engine_role.cpp
   void promote(const Command& command);
   void start_return();
@@ -296,9 +309,9 @@ class EngineState {
   std::uint64_t serial_ = 0;
 
   // Client side
-  std::deque<Piece> pieces_;        // queued, logging or ready, in order of arrival
+  Ring<Piece> pieces_;              // queued, logging or ready, in order of arrival
   std::vector<ByteRange> writing_;  // writes under way on this disk for clients
-  std::deque<Remembered> remembered_;
+  Ring<Remembered> remembered_;
   Sequence last_sequence_ = 0;
   Sequence completed_high_ = 0;
   Sequence retired_high_ = 0;
@@ -315,8 +328,8 @@ class EngineState {
   // Target side
   NodeIndex source_ = kNoNode;        // whose stream this node carries out
   std::uint64_t target_session_ = 0;  // changes with every stream
-  std::deque<TargetOp> ops_;
-  std::deque<RecentWrite> recents_;
+  Ring<TargetOp> ops_;
+  Ring<RecentWrite> recents_;
   NodeMask stream_members_ = 0;  // the in-sync set, from the last mark
   Sequence applied_low_ = 0;     // all received up to it are on this disk
   std::uint64_t range_low_ = 0;

@@ -124,6 +124,7 @@ void EngineState::target_frame(NodeIndex node, const Frame& frame) {
     return;
   }
   if (frame.type == FrameType::kMark) return target_mark(frame);
+  if (frame.type == FrameType::kSeedOpen) return seed_opened(frame);
   if (touches_disk(frame) && !is_resync(frame)) {
     recents_.push_back({frame.sequence, frame.range});
     const bool in_sync = (stream_members_ & mask_of(record_.self)) != 0;
@@ -132,14 +133,14 @@ void EngineState::target_frame(NodeIndex node, const Frame& frame) {
         const bool gets_it = other == source_ || (in_sync && (stream_members_ & mask_of(other)) != 0);
         if (!gets_it) set_in_slot(other, covering(frame.range));
       });
-      for (std::size_t seed = 0; seed < record_.seeds.size(); ++seed)
-        slots_[kNodesMax + seed].set(covering(frame.range));
+      set_in_seeds(covering(frame.range));
     }
   }
   if (is_resync(frame) && !has_bug(Bug::kTargetTracksNobody)) {
     for_each_other([&](NodeIndex other) {
       if (other != source_) set_in_slot(other, covering(frame.range));
     });
+    set_in_seeds(covering(frame.range));
   }
   ops_.push_back({frame, ++serial_, TargetOp::Step::kWaiting});
   pump_target();
@@ -381,7 +382,9 @@ void EngineState::end_resync(const Frame& frame) {
     record_.outdated = false;
     record_.data_corrupt = false;
     record_.resync_source = kNoNode;
-    record_.low = record_.high = sequence;
+    record_.seed.reset();
+    const bool pulls = starting_ && starting_->pulling_from == source_;
+    record_.low = record_.high = pulls ? std::max(record_.low, sequence) : sequence;
     commit_record(confirm);
   };
   if (has_bug(Bug::kConsistentTooEarly)) return record();

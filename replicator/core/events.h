@@ -61,8 +61,9 @@ enum class CommandKind : std::uint8_t {
   kChecksum,    // peer: consent to a checksum resync, once
   kVerify,      // peer: online verify; force: repair
   kDiscard,     // this node is the victim of a split brain
-  kOpenSeed,    // seed
+  kOpenSeed,    // seed, member.name as its label: on the source; the image begins after the answer
   kDropSeed,    // seed
+  kExtend,      // peer, member, seed or none: a new member; on the source its slot is the seed's
 };
 struct Command {
   std::uint64_t id = 0;
@@ -71,6 +72,7 @@ struct Command {
   NodeMask mask = 0;
   bool force = false;
   Id seed;
+  Member member;
 };
 using Event = std::variant<ClientRequest, DiskDone, StoreDone, LinkUp, LinkDown, FrameIn, Tick, Command>;
 

@@ -28,7 +28,7 @@ enum class FrameType : std::uint8_t {
   kGeneration,  // body.view.lineage: a new generation
   kMark,        // sequence: all up to it is durable on the members in `mask`
   kOutdate,     // the target will get no more: it is outdated
-  kSeedOpen,    // body.view.seed
+  kSeedOpen,    // body.view.seed; sequence: writes up to it are in the image
   // Target to source
   kBeginReady,  // number: attempt; kFlagYes: my map follows; without: refused; body.view
   kMap,         // body.runs: blocks that may differ, of the sender's map for the receiver

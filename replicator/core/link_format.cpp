@@ -56,7 +56,7 @@ constexpr Shape kShapes[] = {
     shape(FrameType::kGeneration, "generation", 0, 0, Body::kLineage),
     shape(FrameType::kMark, "mark", kSequence | kMask, 0, Body::kNone),
     shape(FrameType::kOutdate, "outdate", 0, 0, Body::kNone),
-    shape(FrameType::kSeedOpen, "seed-open", 0, 0, Body::kSeed),
+    shape(FrameType::kSeedOpen, "seed-open", kSequence, 0, Body::kSeed),
     shape(FrameType::kBeginReady, "begin-ready", kNumber, kFlagYes, Body::kView),
     shape(FrameType::kMap, "map", 0, 0, Body::kRuns),
     shape(FrameType::kMapEnd, "map-end", 0, 0, Body::kNone),

@@ -17,7 +17,8 @@ constexpr std::uint32_t kLastOwner = 4;
 constexpr std::uint32_t kDataCorrupt = 8;
 constexpr std::uint32_t kOutdated = 16;
 constexpr std::uint32_t kUnproven = 32;
-constexpr std::uint32_t kFlags = 63;
+constexpr std::uint32_t kSeeded = 64;
+constexpr std::uint32_t kFlags = 127;
 
 constexpr std::uint8_t kMemberPresent = 1;
 constexpr std::uint8_t kMemberSync = 2;
@@ -64,7 +65,8 @@ Result<> check_seeds(const std::vector<SeedRecord>& seeds) {
   for (auto seed = seeds.begin(); seed != seeds.end(); ++seed) {
     DRSEED_TRY(check_name("seed's label", seed->label));
     if (seed->opened_at == kAnySequence) return fail(ErrorCode::kDiffers, "seed's opened_at is not a sequence");
-    if (std::any_of(std::next(seed), seeds.end(), [&](const SeedRecord& other) { return other.id == seed->id; }))
+    const auto twice = [&](const SeedRecord& other) { return other.id == seed->id && other.id != Id{}; };
+    if (std::any_of(std::next(seed), seeds.end(), twice))
       return fail(ErrorCode::kDiffers, "seed {} is there twice", to_string(seed->id));
   }
   return {};
@@ -91,9 +93,11 @@ Result<NodeRecord> decode_fields(const RecordBytes& head, Bytes rest) {
   const std::size_t seeds_bytes = head.seeds * sizeof(SeedBytes);
   if (rest.size() != seeds_bytes + head.generations * sizeof(LineageBytes))
     return wrong("length", head.bytes, "that of its seeds and generations");
-  if (head.flags > kFlags) return wrong("flags", head.flags, "0 to 63");
+  if (head.flags > kFlags) return wrong("flags", head.flags, "0 to 127");
   if (!all_zero(head.reserved)) return fail(ErrorCode::kDiffers, "reserved bytes are not zero");
+  if ((head.flags & kSeeded) == 0 && !all_zero(head.seed)) return fail(ErrorCode::kDiffers, "seed without its flag");
   NodeRecord record;
+  if ((head.flags & kSeeded) != 0) record.seed = Id{head.seed};
   record.mirror.bytes = head.mirror;
   record.volume_bytes = head.volume_bytes;
   record.self = head.self;
@@ -131,7 +135,7 @@ Result<> check_record(const NodeRecord& record) {
 std::vector<std::uint8_t> encode_record(const NodeRecord& record) {
   assert(check_record(record));
   const auto& [mirror, volume_bytes, self, members_version, members, peers, seeds, lineage, low, high, inconsistent,
-               resync_source, in_service, last_owner, source, data_corrupt, outdated, unproven, promise] = record;
+               resync_source, in_service, last_owner, source, data_corrupt, outdated, unproven, promise, seed] = record;
   RecordBytes head{};
   head.magic = kMagic;
   head.version = kRecordVersion;
@@ -144,7 +148,9 @@ std::vector<std::uint8_t> encode_record(const NodeRecord& record) {
   head.promise_counter = promise.counter;
   head.members_version = members_version;
   head.flags = (inconsistent ? kInconsistent : 0) | (in_service ? kInService : 0) | (last_owner ? kLastOwner : 0) |
-               (data_corrupt ? kDataCorrupt : 0) | (outdated ? kOutdated : 0) | (unproven ? kUnproven : 0);
+               (data_corrupt ? kDataCorrupt : 0) | (outdated ? kOutdated : 0) | (unproven ? kUnproven : 0) |
+               (seed ? kSeeded : 0);
+  if (seed) head.seed = seed->bytes;
   head.self = self;
   head.source = source;
   head.resync_source = resync_source;

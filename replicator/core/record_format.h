@@ -44,7 +44,8 @@ struct RecordBytes {  // then seeds, lineage, and the XXH3-64 of all bytes befor
   std::uint8_t promise_node;
   std::uint8_t seeds;
   std::uint8_t generations;
-  std::array<std::uint8_t, 18> reserved;
+  IdBytes seed;  // zeros without its flag
+  std::array<std::uint8_t, 2> reserved;
   std::array<MemberBytes, kNodesMax> members;
 };
 static_assert(sizeof(RecordBytes) == 96 + kNodesMax * sizeof(MemberBytes) && alignof(RecordBytes) == 1);

@@ -63,6 +63,7 @@ struct Promise {
   bool operator==(const Promise&) const = default;
 };
 
+// A free place has no id: places keep their slots.
 struct SeedRecord {
   Id id;
   std::string label;
@@ -91,6 +92,7 @@ struct NodeRecord {
   bool outdated = false;
   bool unproven = false;
   Promise promise;
+  std::optional<Id> seed;  // the disk was written from an image of this seed, and no resync has ended since
   bool operator==(const NodeRecord&) const = default;
 };
 

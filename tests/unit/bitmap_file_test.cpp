@@ -45,6 +45,22 @@ TEST(BitmapFile, ReadsBackWhatWasSaved) {
   EXPECT_TRUE(file->damage().empty());
 }
 
+// Its writes are in the page cache only; the next process reads them there.
+TEST(BitmapFile, WhatIsReadAfterAKillSurvivesALossOfPower) {
+  const auto disk = new_file(info_of(100), state_with({1}));
+  std::vector<std::uint8_t> before(disk->size_bytes()), after(disk->size_bytes());
+  disk->read(0, before);
+  ASSERT_TRUE(open_on(*disk)->commit_log(std::array<RegionIndex, 1>{3}));
+  disk->read(0, after);
+  sim::CrashDisk cached(disk->size_bytes());
+  ASSERT_TRUE(cached.write(0, before) && cached.sync() && cached.write(0, after));
+
+  ASSERT_EQ(open_on(cached)->logged_regions(), std::vector<RegionIndex>{3}) << "writes to it start without a commit";
+  const auto lose_what_is_not_synced = [] { return 0U; };
+  cached.crash(lose_what_is_not_synced);
+  EXPECT_EQ(open_on(cached)->logged_regions(), std::vector<RegionIndex>{3});
+}
+
 TEST(BitmapFile, ResetSlotIsWhollyClearOrSet) {
   const auto info = info_of(2 * kPageBlocks + 1);
   const auto disk = new_file(info, state_with({1}));

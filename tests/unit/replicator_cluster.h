@@ -48,6 +48,20 @@ class Cluster {
   const std::vector<Notice>& notices(NodeIndex node) const { return nodes_[node].notices; }
   std::size_t payloads() const { return payloads_.size(); }
 
+  // A new node: its disk and record are the caller's. Its place must be the next one.
+  NodeIndex join(NodeRecord record, std::vector<std::uint64_t> disk) {
+    const auto index = static_cast<NodeIndex>(nodes_.size());
+    auto& node = nodes_.emplace_back();
+    node.record = std::move(record);
+    node.record.self = index;
+    node.disk = std::move(disk);
+    for (unsigned slot = 0; slot < kNodesMax + kSeedsMax; ++slot) node.slots.emplace_back(kVolumeBytes / 4096);
+    for (auto& other : nodes_) other.sent_bytes.resize(nodes_.size());
+    start(index);
+    return index;
+  }
+  const NodeRecord& record(NodeIndex node) const { return nodes_[node].record; }
+
   void start(NodeIndex node) {
     auto& state = nodes_[node];
     Engine::Start begin;
@@ -181,6 +195,12 @@ class Cluster {
       const auto begin = disk.begin() + static_cast<std::ptrdiff_t>(first);
       payloads_[done.payload].assign(begin, begin + static_cast<std::ptrdiff_t>(count));
       done.all_zero = std::all_of(begin, begin + static_cast<std::ptrdiff_t>(count), [](auto tag) { return tag == 0; });
+    }
+    if (op.kind == DiskKind::kHash) {
+      for (std::uint64_t i = first; i < first + count; ++i) {
+        done.hash[0] = (done.hash[0] ^ disk[i]) * 0x9e3779b97f4a7c15;
+        done.hash[1] += done.hash[0] >> 7;
+      }
     }
     post(node, done);
   }

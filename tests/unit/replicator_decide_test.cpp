@@ -77,7 +77,10 @@ TEST(HandshakeTable, AnotherSizeIsRefusedWithBothSizes) {
 TEST(HandshakeTable, TargetInServiceIsRefused) {
   auto target = a_target();
   target.in_service = true;
-  expect(a_source(), target, Row::kRefusedInService, Resync::kRefused, "in service itself");
+  expect(a_source(), target, Row::kSplitBrain, Resync::kRefused, "in service itself");
+  auto feeding = a_source();
+  feeding.in_service = false;
+  expect(feeding, target, Row::kRefusedInService, Resync::kRefused, "in service itself");
   target.lineage.clear();
   expect(a_source(), target, Row::kRefusedInService, Resync::kRefused, "in service itself");
 }
@@ -126,7 +129,23 @@ TEST(HandshakeTable, BothLeftACommonGenerationAndWroteIsSplitBrain) {
 TEST(HandshakeTable, SourceThatWroteOnInTheCommonGenerationIsNotOverwrittenEither) {
   auto source = a_target(kFork + 9);  // the target left at kFork
   const auto target = node_at(lineage_of_source(), first_of(2), first_of(2));
-  expect(source, target, Row::kSplitBrain, Resync::kRefused, "both wrote");
+  expect(source, target, Row::kNewerPeer, Resync::kRefused, "the target must be the source");
+}
+
+TEST(HandshakeTable, TargetThatLeftBeforeWhatItHadConfirmedWasSetBack) {
+  auto source = a_source();
+  auto target = a_fork(kFork - 50);
+  target.discard = true;
+  expect(source, target, Row::kVictim, Resync::kPartial, "gave up");
+  source.base = kFork - 10;
+  expect(source, target, Row::kBeforeBase, Resync::kConsent, "set back");
+}
+
+TEST(HandshakeTable, SeedOfAHistoryThatTheSourceLacksNeedsConsent) {
+  auto target = a_fork();
+  target.seed = id_of(9);
+  target.inconsistent = true;
+  expect(a_source(), target, Row::kSeed, Resync::kConsent, "full or checksum");
 }
 
 TEST(HandshakeTable, VictimOfASplitBrainIsPartialFromBothMaps) {
@@ -414,6 +433,7 @@ TEST(AnyTwoNodes, AreNeverOverwrittenAgainstTheTable) {
 
 TEST(AnyTwoNodes, AreOnEachOthersLineageOnlyInTheSameGeneration) {
   const auto on_lineage = [](const Decision& decision) {
+    if (decision.resync == Resync::kConsent) return false;
     return decision.row == Row::kSame || decision.row == Row::kOnLineage || decision.row == Row::kTail ||
            decision.row == Row::kSeed;
   };
@@ -442,6 +462,7 @@ TEST(AnyTwoNodes, ThatPartedAreOverwrittenInNeitherDirection) {
       auto a = histories.node();
       auto b = histories.node();
       a.inconsistent = b.inconsistent = a.discard = b.discard = false;
+      a.seed = b.seed = std::nullopt;
       const bool share = !a.lineage.empty() && !b.lineage.empty() && a.lineage.front() == b.lineage.front();
       if (!share || has_all_of(a, b) || has_all_of(b, a)) continue;
       ASSERT_FALSE(overwrites(decide(a, b)) || overwrites(decide(b, a))) << decide(a, b).why;

@@ -185,6 +185,153 @@ TEST(Engine, BothWroteIsSplitBrainUntilAVictimIsNamed) {
   EXPECT_EQ(cluster.resync_bytes(0, 1), 2 * 4096U);
 }
 
+// The third node's record, as a join makes it of a passport.
+NodeRecord joined(Cluster& cluster, NodeIndex source, const Engine::Passport& passport, const Id& seed) {
+  auto record = cluster.record(source);
+  record.peers = {};
+  record.peers[source].slot_valid = true;
+  record.lineage = passport.lineage;
+  record.low = passport.low;
+  record.high = passport.high;
+  record.seed = seed;
+  record.in_service = record.last_owner = false;
+  record.inconsistent = true;
+  record.seeds.clear();
+  record.promise = {};
+  return record;
+}
+
+Command extend_by(NodeIndex node, const Id& seed) {
+  Command command;
+  command.kind = CommandKind::kExtend;
+  command.peer = node;
+  command.member = {true, false, {}, "dr" + std::to_string(node)};
+  command.member.id.bytes.fill(static_cast<std::uint8_t>(node + 1));
+  command.seed = seed;
+  return command;
+}
+
+Command open_seed(const Id& seed) {
+  Command command;
+  command.kind = CommandKind::kOpenSeed;
+  command.seed = seed;
+  return command;
+}
+
+TEST(Engine, SeedTakenUnderLoadCostsAPartialResync) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  for (std::uint64_t i = 0; i < 30; ++i) cluster.write(0, i * 64);
+  cluster.run();
+  Id seed;
+  seed.bytes.fill(77);
+  ASSERT_TRUE(cluster.command(0, open_seed(seed)).ok);
+  // The image is read while writes go on: the first half before, the second half after them.
+  auto image = cluster.disk(0);
+  for (std::uint64_t i = 0; i < 6; ++i) cluster.write(0, 4 + i * 300);
+  cluster.run();
+  std::copy(cluster.disk(0).begin() + 1024, cluster.disk(0).end(), image.begin() + 1024);
+  const auto passport = cluster.engine(0).passport(seed);
+  ASSERT_TRUE(passport);
+  ASSERT_TRUE(cluster.command(0, extend_by(2, seed)).ok);
+  ASSERT_TRUE(cluster.command(1, extend_by(2, {})).ok);
+  cluster.join(joined(cluster, 0, *passport, seed), image);
+  cluster.link_all();
+  cluster.settle();
+  EXPECT_EQ(cluster.engine(0).in_sync(), 0b111U) << cluster.engine(0).explain(2);
+  expect_equal(cluster, {0, 1, 2});
+  EXPECT_LE(cluster.resync_bytes(0, 2), 12U * 4096);
+  EXPECT_FALSE(cluster.engine(2).record().seed);
+}
+
+TEST(Engine, SurvivorThatLacksTheEndOfAnImageAsksForConsent) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  Id seed;
+  seed.bytes.fill(78);
+  ASSERT_TRUE(cluster.command(0, open_seed(seed)).ok);
+  cluster.settle();
+  cluster.cut(0, 1);
+  cluster.write(0, 0);
+  cluster.run();
+  const auto image = cluster.disk(0);
+  const auto passport = cluster.engine(0).passport(seed);
+  ASSERT_TRUE(passport);
+  cluster.kill(0);
+  ASSERT_TRUE(cluster.promote(1, 0b01));
+  ASSERT_TRUE(cluster.command(1, extend_by(2, seed)).ok);
+  cluster.join(joined(cluster, 1, *passport, seed), image);
+  cluster.link_all();
+  cluster.settle();
+  EXPECT_EQ(cluster.engine(1).in_sync(), 0b010U);
+  EXPECT_EQ(cluster.resync_bytes(1, 2), 0U);
+}
+
+TEST(Engine, UnknownSeedIsRefused) {
+  Cluster cluster(1);
+  ASSERT_TRUE(cluster.promote(0));
+  Id seed;
+  seed.bytes.fill(79);
+  EXPECT_FALSE(cluster.command(0, extend_by(1, seed)).ok);
+  EXPECT_TRUE(cluster.command(0, open_seed(seed)).ok);
+  EXPECT_FALSE(cluster.command(0, open_seed(seed)).ok);
+  Command drop;
+  drop.kind = CommandKind::kDropSeed;
+  drop.seed = seed;
+  EXPECT_TRUE(cluster.command(0, drop).ok);
+  EXPECT_FALSE(cluster.command(0, extend_by(1, seed)).ok);
+}
+
+TEST(Engine, VerifyFindsAndRepairsRot) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  cluster.write(0, 160);
+  cluster.settle();
+  cluster.disk(1)[163] ^= 1;
+  Command verify;
+  verify.kind = CommandKind::kVerify;
+  verify.peer = 1;
+  EXPECT_FALSE(cluster.command(0, verify).ok);
+  EXPECT_NE(cluster.disk(0), cluster.disk(1));
+  verify.force = true;
+  EXPECT_FALSE(cluster.command(0, verify).ok);
+  cluster.settle();
+  expect_equal(cluster, {0, 1});
+  EXPECT_TRUE(cluster.command(0, verify).ok);
+}
+
+TEST(Engine, ChecksumResyncSendsOnlyWhatDiffers) {
+  Cluster cluster(2);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  for (std::uint64_t i = 0; i < 30; ++i) cluster.write(0, i * 64);
+  cluster.settle();
+  auto record = cluster.record(0);
+  record.peers = {};
+  record.lineage.clear();
+  record.in_service = record.last_owner = false;
+  record.low = record.high = 0;
+  record.promise = {};
+  ASSERT_TRUE(cluster.command(0, extend_by(2, {})).ok);
+  auto old_copy = cluster.disk(0);
+  old_copy[500] ^= 1;
+  cluster.join(record, old_copy);
+  cluster.link(0, 2);
+  cluster.settle();
+  EXPECT_EQ(cluster.resync_bytes(0, 2), 0U) << "not without consent";
+  Command consent;
+  consent.kind = CommandKind::kChecksum;
+  consent.peer = 2;
+  EXPECT_TRUE(cluster.command(0, consent).ok);
+  cluster.settle();
+  expect_equal(cluster, {0, 2});
+  EXPECT_EQ(cluster.engine(0).in_sync(), 0b111U) << cluster.engine(0).explain(2);
+  EXPECT_LE(cluster.resync_bytes(0, 2), 64U << 10);
+}
+
 TEST(Engine, OrderlyChangeOfRolesSendsNothing) {
   Cluster cluster(2);
   cluster.link_all();

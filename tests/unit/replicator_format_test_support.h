@@ -127,6 +127,7 @@ inline Sent sample_of(FrameType type, Random& random, std::uint32_t bytes = 512)
       break;
     case FrameType::kSeedOpen:
       part.seed = random_id_of(random);
+      frame.sequence = below(random, kAnySequence);
       body(part);
       break;
     case FrameType::kPromiseRelease:
