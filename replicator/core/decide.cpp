@@ -33,15 +33,6 @@ std::string state_text(const NodeView& view) {
                      view.inconsistent ? ", half resynced" : "");
 }
 
-// The sequence at which a lineage left what it has in common with another; "any" where it never did.
-Sequence left_common_at(const Lineage& lineage, const Lineage& other) {
-  for (std::size_t i = 1; i < lineage.size(); ++i) {
-    if (index_in(other, lineage[i - 1].generation) && !index_in(other, lineage[i].generation))
-      return lineage[i].forked_at;
-  }
-  return kAnySequence;
-}
-
 Decision partial_or_consent(Row row, const NodeView& source, const NodeView& target, std::string why) {
   if (!source.slot_valid || !target.slot_valid) {
     return {Row::kBeforeBase, Resync::kConsent,
@@ -49,9 +40,7 @@ Decision partial_or_consent(Row row, const NodeView& source, const NodeView& tar
                         "would be right",
                         why, source.slot_valid ? "target" : "source")};
   }
-  // A target that left the common history before what it had confirmed in it was set back there (R3).
-  const auto left_at = left_common_at(target.lineage, source.lineage);
-  if (target.low < source.base || left_at < source.base) {
+  if (target.low < source.base) {
     return {
         Row::kBeforeBase, Resync::kConsent,
         fmt::format("{}, but it had confirmed sequence {} and its record ends before: its disk was set back, or the "
@@ -165,6 +154,30 @@ Decision decide(const NodeView& source, const NodeView& target) {
     return {Row::kSame, Resync::kNothing, "both hold the same data"};
   }
   return decision;
+}
+
+std::string explain(const NodeView& source, const NodeView& target, std::uint64_t map_bytes) {
+  const auto decision = decide(source, target);
+  const auto outcome = [&]() -> std::string {
+    switch (decision.resync) {
+      case Resync::kRefused:
+        return "nothing is overwritten";
+      case Resync::kNothing:
+        return "nothing to send";
+      case Resync::kPartial:
+        return fmt::format("partial resync: at most {} bytes of node {} are overwritten from node {}{}", map_bytes,
+                           target.node, source.node,
+                           decision.row == Row::kTail || decision.row == Row::kVictim
+                               ? ", and what it wrote since they parted is lost"
+                               : "");
+      case Resync::kConsent:
+        return fmt::format(
+            "waits for an operator's consent to a full or checksum resync of {} bytes of node {} from node {}",
+            source.volume_bytes, target.node, source.node);
+    }
+    return "";
+  };
+  return fmt::format("{}: {}. {}.", name_of(decision.row), decision.why, outcome());
 }
 
 }  // namespace drseed::replicator

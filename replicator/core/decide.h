@@ -39,6 +39,10 @@ struct Decision {
 // Precondition: `source` is in service or about to be.
 Decision decide(const NodeView& source, const NodeView& target);
 
+// The whole answer for a person, without acting: who is overwritten from whom, from what, and why. `map_bytes`: of the
+// union of both maps, for a partial resync.
+std::string explain(const NodeView& source, const NodeView& target, std::uint64_t map_bytes);
+
 // Where a state (generation, sequence) stands to a lineage.
 enum class Relation {
   kEqual,      // the lineage's newest generation

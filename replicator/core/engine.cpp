@@ -149,6 +149,8 @@ void EngineState::handle(const LinkDown& down) {
   auto& peer = peers_[down.peer];
   if (peer.phase == Phase::kDown) return;
   if (source_ == down.peer) end_stream();
+  if (starting_ && starting_->pulling_from == down.peer && source_ != down.peer)
+    give_up_start("the member that held more was lost meanwhile");
   if (pending_begin_ && pending_begin_->first == down.peer) pending_begin_.reset();
   lose_peer(down.peer, Phase::kDown, "the link is down");
   peer.view.reset();
@@ -199,7 +201,9 @@ void EngineState::handle(const FrameIn& in) {
 
 void EngineState::handle(const Tick& tick) {
   if (now_ms_ == 0 && record_.promise.node != kNoNode) promised_ms_ = tick.now_ms;
+  const auto elapsed_ms = tick.now_ms - std::min(now_ms_, tick.now_ms);
   now_ms_ = tick.now_ms;
+  refill_allowances(elapsed_ms);
   if (role_ == Role::kSource || role_ == Role::kStopping) {
     const bool undurable = std::any_of(remembered_.begin(), remembered_.end(), [&](const Remembered& write) {
       return write.local_done && !locally_durable(write);
@@ -286,6 +290,7 @@ void EngineState::handle(const Command& command) {
 }
 
 void EngineState::commit_record(std::function<void()> then) {
+  base_moved_ = false;
   const auto number = ++store_ops_;
   on_state_.emplace(number, std::move(then));
   emit(CommitState{op_of(OpKind::kState, number), std::make_shared<const NodeRecord>(record_)});
@@ -359,7 +364,7 @@ void EngineState::start_cleaning(ActivityLog::Cleaning cleaning) {
       base = peers_[node].durable;
       moved = true;
     });
-    if (moved) commit_record({});
+    if (moved || base_moved_) commit_record({});
     log_.cleaned(*cleaning_);
     cleaning_.reset();
     serve_log();
@@ -427,7 +432,7 @@ NodeView EngineState::view_for(NodeIndex peer) const {
   view.low = source_ != kNoNode && !record_.inconsistent ? std::max(record_.low, applied_low_) : record_.low;
   view.high = record_.high == kAnySequence ? kAnySequence : std::max(record_.high, view.low);
   view.inconsistent = record_.inconsistent;
-  view.in_service = role_ == Role::kSource;
+  view.in_service = role_ == Role::kSource || role_ == Role::kStopping;
   view.last_owner = record_.last_owner;
   view.data_corrupt = record_.data_corrupt;
   view.outdated = record_.outdated;

@@ -21,6 +21,11 @@ struct Settings {
   std::uint64_t durable_interval_ms = 200;  // a target's flush and the source's marks, when nothing else asks for them
   std::uint64_t return_wait_ms = 10'000;    // a restarted source sets data_corrupt when no majority answers by then
   std::uint32_t remembered_max = kRememberedWritesMax;
+  // LKDR_WAIT_FOR_PREVIOUS_SOURCE_TIMEOUT: after a promotion, how long other targets wait until the previous source has
+  // been resynced: 0 not at all (the survivors' own maps make their resync partial), -1 for ever.
+  std::int64_t wait_previous_ms = 0;
+  // Of each target, while it is being resynced or verified: 0: no limit. Refilled by ticks.
+  std::uint64_t resync_bytes_per_second_max = 0;
   bool auto_return = true;  // a restarted source goes back into service by itself
   // Writes that an async target has not confirmed. Beyond it, the target falls behind (tracked, resynced later) or,
   // with `throttle`, writes wait, but no longer than throttle_ms_max.

@@ -16,6 +16,18 @@ void EngineState::pump_resyncs() {
   for_each_other([&](NodeIndex node) { pump_resync(node); });
 }
 
+void EngineState::refill_allowances(std::uint64_t elapsed_ms) {
+  const auto rate = settings_.resync_bytes_per_second_max;
+  if (rate == 0) return;
+  for_each_other([&](NodeIndex node) {
+    auto& peer = peers_[node];
+    // Unused allowance is kept for a second at most.
+    const auto refill = static_cast<std::int64_t>(rate * std::min<std::uint64_t>(elapsed_ms, 1000) / 1000);
+    peer.allowance_bytes = std::min(peer.allowance_bytes + refill, static_cast<std::int64_t>(rate));
+    pump_resync(node);
+  });
+}
+
 void EngineState::add_range(NodeIndex node, bitmap::BlockRun blocks, bool verify) {
   auto& peer = peers_[node];
   ResyncRange range;
@@ -26,6 +38,7 @@ void EngineState::add_range(NodeIndex node, bitmap::BlockRun blocks, bool verify
       std::min(blocks.count * settings_.block_bytes, record_.volume_bytes - range.range.offset_bytes);
   range.verify = verify;
   range.check = verify || peer.checksum;
+  peer.allowance_bytes -= static_cast<std::int64_t>(range.range.length_bytes);
   peer.ranges.push_back(range);
 }
 
@@ -38,7 +51,9 @@ void EngineState::take_ranges(NodeIndex node) {
   const auto bytes_max = std::min<std::uint64_t>(peer.checksum ? kCheckBytesMax : kResyncBytesMax,
                                                  std::uint64_t{settings_.log_regions / 4 - 1} * settings_.region_bytes);
   const auto blocks_max = std::max<std::uint64_t>(1, bytes_max / settings_.block_bytes);
-  while (dirty_wanted && peer.ranges.size() < kResyncRangesMax) {
+  // The last range may exceed the allowance: the next ones wait until it is paid back.
+  const auto allowed = [&] { return settings_.resync_bytes_per_second_max == 0 || peer.allowance_bytes > 0; };
+  while (dirty_wanted && peer.ranges.size() < kResyncRangesMax && allowed()) {
     const auto run = slot.next_dirty(peer.cursor, blocks_max);
     if (!run) {
       if (!peer.ranges.empty() || slot.dirty_count() == 0) break;
@@ -49,7 +64,7 @@ void EngineState::take_ranges(NodeIndex node) {
     add_range(node, *run, false);
   }
   const auto block_count = slot.block_count();
-  while (peer.verifying && peer.phase == Phase::kInSync && peer.ranges.size() < kResyncRangesMax &&
+  while (peer.verifying && peer.phase == Phase::kInSync && peer.ranges.size() < kResyncRangesMax && allowed() &&
          peer.verify_cursor < block_count) {
     const auto count = std::min<std::uint64_t>(
         std::min(blocks_max, std::max<std::uint64_t>(1, kCheckBytesMax / settings_.block_bytes)),

@@ -143,6 +143,7 @@ void EngineState::promise_asked(NodeIndex node, const Frame& frame) {
 }
 
 void EngineState::promise_released(NodeIndex node, std::uint64_t counter) {
+  if (feeding_ == node) lose_peer(node, Phase::kUp, "it is not promoted after all");
   if (record_.promise != Promise{counter, node}) return;
   record_.promise.node = kNoNode;
   commit_record([this] { send_views(); });
@@ -152,7 +153,7 @@ void EngineState::promise_released(NodeIndex node, std::uint64_t counter) {
 // who may overwrite whom.
 void EngineState::renew_promise(NodeIndex node) {
   const auto& view = peers_[node].view;
-  if (!view || view->promise.counter <= record_.promise.counter || view->promise.node == record_.self) return;
+  if (!view || view->promise.counter <= record_.promise.counter) return;
   Frame frame;
   frame.type = FrameType::kPromiseAsk;
   frame.number = view->promise.counter + 1;
@@ -238,7 +239,8 @@ void EngineState::try_start() {
     };
     for_each_other([&](NodeIndex node) {
       const auto& peer = peers_[node];
-      if ((starting_->granted & mask_of(node)) == 0 || peer.phase == Phase::kDown || !peer.view) return;
+      if ((starting_->granted & ~starting_->fenced & mask_of(node)) == 0 || peer.phase == Phase::kDown || !peer.view)
+        return;
       const auto& view = *peer.view;
       if (view.inconsistent || view.outdated || view.lineage.empty()) return;
       if (view.high == kAnySequence && has_holder(view.lineage.back().generation)) return;
@@ -308,6 +310,10 @@ void EngineState::start_service_now() {
   record_.data_corrupt = false;
   record_.in_service = true;
   record_.last_owner = true;
+  const bool others = record_.source != kNoNode && record_.source != record_.self && is_member(record_.source);
+  previous_ = others && settings_.wait_previous_ms != 0 ? record_.source : kNoNode;
+  previous_deadline_ms_ =
+      settings_.wait_previous_ms < 0 ? 0 : now_ms_ + static_cast<std::uint64_t>(settings_.wait_previous_ms);
   record_.source = record_.self;
   discard_ = false;
   const bool forced = starting_->force;
@@ -331,6 +337,7 @@ void EngineState::start_service_now() {
 void EngineState::give_up_start(std::string why) {
   const auto command = starting_->command;
   notice(NoticeKind::kPromoteRefused, record_.self, why);
+  const auto feeder = std::exchange(starting_->pulling_from, kNoNode);
   if (command == 0) {
     starting_->pulling_from = kNoNode;
     return;
@@ -345,6 +352,7 @@ void EngineState::give_up_start(std::string why) {
   for_each_other([&](NodeIndex node) {
     if (peers_[node].phase != Phase::kDown) send(node, frame);
   });
+  if (feeder != kNoNode && source_ == feeder) end_stream();
   send_views();
   emit(CommandDone{command, false, std::move(why)});
 }

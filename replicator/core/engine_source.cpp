@@ -38,6 +38,10 @@ void EngineState::consider(NodeIndex node) {
     peer.why = "paused by an operator";
     return;
   }
+  if (waits_for_previous(node)) {
+    peer.why = "waits until the previous source has been resynced";
+    return;
+  }
   auto decision = decide(view_for(node), *peer.view);
   if (has_bug(Bug::kFullWithoutConsent) && decision.resync == Resync::kConsent) peer.consent = true;
   if (peer.why != decision.why || peer.phase != Phase::kBlocked)
@@ -59,6 +63,7 @@ void EngineState::begin(NodeIndex node, const Decision& decision) {
   peer.resync_bytes = 0;
   peer.durable = 0;
   peer.full = decision.resync == Resync::kConsent;
+  peer.resyncs = decision.resync != Resync::kNothing;
   const auto attempt = ++peer.attempt;
   peer.ready = false;
   const auto ask = [this, node, attempt] {
@@ -66,6 +71,7 @@ void EngineState::begin(NodeIndex node, const Decision& decision) {
     if (asked.phase != Phase::kBeginning || asked.attempt != attempt) return;
     auto body = std::make_shared<FrameBody>();
     body->view = view_for(node);
+    asked.begun_at = body->view.low;
     Frame frame;
     frame.type = FrameType::kBegin;
     frame.number = attempt;
@@ -113,6 +119,11 @@ void EngineState::map_received(NodeIndex node, const Frame& frame) {
 void EngineState::start_stream(NodeIndex node) {
   auto& peer = peers_[node];
   peer.phase = Phase::kResyncing;
+  // Before the first bit clears: the target has recorded the same.
+  if (peer.resyncs && role_ == Role::kSource) {
+    record_.peers[node].base = peer.begun_at;
+    commit_record({});
+  }
   peer.why = fmt::format("{} blocks to go", slots_[node].dirty_count());
   if (role_ == Role::kFeeding) in_sync_ = mask_of(record_.self);
   pump_resync(node);
@@ -139,6 +150,7 @@ void EngineState::clear_durable(NodeIndex node, const Remembered& write) {
   if (blocks.count == 0 || !slots_[node].any(blocks)) return;
   // Ranges under way clear their own blocks.
   for (const auto& range : peer.ranges) {
+    if (range.verify) continue;  // those clear nothing
     if (range.blocks.first < blocks.end() && blocks.first < range.blocks.end()) return;
   }
   slots_[node].clear(blocks);
@@ -168,6 +180,12 @@ void EngineState::peer_durable(NodeIndex node, Sequence sequence, std::uint64_t 
   try_stop();
 }
 
+bool EngineState::waits_for_previous(NodeIndex node) {
+  if (previous_ == kNoNode || node == previous_) return false;
+  if (previous_deadline_ms_ != 0 && now_ms_ >= previous_deadline_ms_) previous_ = kNoNode;
+  return previous_ != kNoNode;
+}
+
 void EngineState::peer_in_sync(NodeIndex node, Sequence sequence) {
   auto& peer = peers_[node];
   if (peer.phase != Phase::kEnding) return;
@@ -177,12 +195,14 @@ void EngineState::peer_in_sync(NodeIndex node, Sequence sequence) {
     in_sync_ = 0;
     peer.phase = Phase::kUp;
     peer.view.reset();
+    send_view(node);
     return;
   }
   peer_durable(node, sequence, peer.range_number);
   peer.phase = Phase::kInSync;
   peer.why = "";
   in_sync_ |= mask_of(node);
+  if (node == previous_) previous_ = kNoNode;
   record_.peers[node].slot_valid = true;
   record_.peers[node].base = sequence;
   save_slots();
@@ -194,14 +214,20 @@ void EngineState::peer_in_sync(NodeIndex node, Sequence sequence) {
 // Members of the in-sync set are equal but for writes after the mark.
 void EngineState::announce_mark() {
   announced_ = retired_high_;
-  for_each_other([&](NodeIndex node) {
-    if (!is_streaming(peers_[node].phase)) return;
-    Frame frame;
-    frame.type = FrameType::kMark;
-    frame.sequence = has_bug(Bug::kMarkTooFar) ? last_sequence_ : retired_high_;
-    frame.mask = in_sync_;
-    send(node, std::move(frame));
-  });
+  const auto tell = [this, sequence = has_bug(Bug::kMarkTooFar) ? last_sequence_ : retired_high_] {
+    for_each_other([&](NodeIndex node) {
+      if (!is_streaming(peers_[node].phase)) return;
+      Frame frame;
+      frame.type = FrameType::kMark;
+      frame.sequence = sequence;
+      frame.mask = in_sync_;
+      send(node, std::move(frame));
+    });
+  };
+  if (streaming() == 0 || record_.low >= retired_high_) return tell();
+  // The others' bases will rely on it: a source that is set back must be noticed as well (R13).
+  record_.low = retired_high_;
+  commit_record(tell);
 }
 
 // The peer gets nothing more: what it may lack becomes bits.

@@ -89,10 +89,13 @@ struct Peer {
   Phase phase = Phase::kDown;
   std::uint64_t session = 0;
   std::optional<NodeView> view;
-  std::string why;            // of the phase, for a person
-  bool consent = false;       // to a full resync, once
-  bool full = false;          // the resync under way began with consent
-  bool checksum = false;      // hashes cross first
+  std::string why;                   // of the phase, for a person
+  bool consent = false;              // to a full resync, once
+  bool full = false;                 // the resync under way began with consent
+  bool checksum = false;             // hashes cross first
+  std::int64_t allowance_bytes = 0;  // of the resync's rate limit
+  Sequence begun_at = 0;             // what the target records at the begin of its resync
+  bool resyncs = false;
   std::uint64_t attempt = 0;  // of beginning; answers to earlier ones are not heeded
   bool ready = false;         // the target's answer to this attempt was yes: its map follows
   // As a target of this node
@@ -214,6 +217,8 @@ class EngineState {
   void peer_written(NodeIndex peer, Sequence sequence);
   void peer_durable(NodeIndex peer, Sequence sequence, std::uint64_t number);
   void clear_durable(NodeIndex peer, const Remembered& write);
+  bool waits_for_previous(NodeIndex peer);
+  void refill_allowances(std::uint64_t elapsed_ms);
   void peer_in_sync(NodeIndex peer, Sequence sequence);
   void lose_peer(NodeIndex peer, Phase phase, std::string why);
   void announce_mark();
@@ -316,6 +321,7 @@ class EngineState {
   Sequence completed_high_ = 0;
   Sequence retired_high_ = 0;
   Sequence announced_ = 0;
+  bool base_moved_ = false;   // of a peer, since the record was written
   unsigned barrier_ = 0;      // generations on their way to the record
   bool fork_wanted_ = false;  // a member of the in-sync set was lost since the last write
   NodeMask in_sync_ = 0;
@@ -342,6 +348,8 @@ class EngineState {
   std::uint64_t last_tell_ms_ = 0;
   std::optional<std::pair<NodeIndex, Frame>> pending_begin_;
 
+  NodeIndex previous_ = kNoNode;            // the source before a promotion, while others wait for it
+  std::uint64_t previous_deadline_ms_ = 0;  // 0: for ever
   std::optional<Starting> starting_;
   std::uint64_t promised_ms_ = 0;  // when this node gave its promise, as far as this process knows
   NodeIndex feeding_ = kNoNode;

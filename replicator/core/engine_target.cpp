@@ -61,6 +61,8 @@ void EngineState::target_begin_now(NodeIndex node, Frame frame) {
     if (starting_->command == 0) stand_aside(node, "another node is in service");
     if (starting_) give_up_start("another member is in service and reachable: take it out of service first");
   }
+  if (starting_ && !starting_->committing && starting_->command != 0 && view.promise.counter > starting_->counter)
+    give_up_start("another member has been promised more");
   const bool pulling = starting_ && starting_->pulling_from == node;
   if ((role_ != Role::kIdle && !pulling) || (source_ != kNoNode && source_ != node)) return answer(false);
   // Its promise to itself is void once a node that was the source has gone out of service.
@@ -74,6 +76,9 @@ void EngineState::target_begin_now(NodeIndex node, Frame frame) {
   source_ = node;
   ++target_session_;
   if (!has_bug(Bug::kNoInconsistentMark)) record_.inconsistent = decision.resync != Resync::kNothing;
+  // A token of this resync, which the source keeps as its base: a disk that is set back to before it is noticed (R13).
+  const bool copies = !pulling && decision.resync != Resync::kNothing;
+  record_.low = copies ? view.low : std::max(record_.low, view.low);
   record_.resync_source = node;
   record_.lineage = view.lineage;
   record_.source = node;
@@ -127,6 +132,11 @@ void EngineState::target_frame(NodeIndex node, const Frame& frame) {
   if (frame.type == FrameType::kSeedOpen) return seed_opened(frame);
   if (touches_disk(frame) && !is_resync(frame)) {
     recents_.push_back({frame.sequence, frame.range});
+    while (recents_.size() > settings_.remembered_max) {
+      for_each_other([&](NodeIndex other) { set_in_slot(other, covering(recents_.front().range)); });
+      spilled_high_ = std::max(spilled_high_, recents_.front().sequence);
+      recents_.pop_front();
+    }
     const bool in_sync = (stream_members_ & mask_of(record_.self)) != 0;
     if (!has_bug(Bug::kTargetTracksNobody)) {
       for_each_other([&](NodeIndex other) {
@@ -164,6 +174,10 @@ void EngineState::target_mark(const Frame& frame) {
     if (frame.sequence < spilled_high_) return;
     if (slots_[node].dirty_count() > 0) slots_[node].clear_all();
     auto& known = record_.peers[node];
+    if (known.base < frame.sequence) {
+      known.base = frame.sequence;
+      base_moved_ = true;
+    }
     changed |= !known.slot_valid;
     known.slot_valid = true;
   });

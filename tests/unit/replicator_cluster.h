@@ -60,14 +60,14 @@ class Cluster {
     start(index);
     return index;
   }
+  Settings& settings(NodeIndex node) { return nodes_[node].settings; }  // of its next start
   const NodeRecord& record(NodeIndex node) const { return nodes_[node].record; }
 
   void start(NodeIndex node) {
     auto& state = nodes_[node];
     Engine::Start begin;
     begin.record = state.record;
-    begin.settings.region_bytes = 8192;
-    begin.settings.log_regions = 16;
+    begin.settings = state.settings;
     for (const auto& slot : state.slots) begin.slots.push_back(slot.clone());
     for (auto& slot : begin.slots) slot.mark_none_changed();
     begin.logged = state.logged;
@@ -159,10 +159,17 @@ class Cluster {
   }
 
  private:
+  static Settings small_settings() {
+    Settings settings;
+    settings.region_bytes = 8192;
+    settings.log_regions = 16;
+    return settings;
+  }
   struct Node {
     std::unique_ptr<Engine> engine;
     bool up = false;
     NodeRecord record;
+    Settings settings = small_settings();
     std::vector<bitmap::DirtyBitmap> slots;
     std::vector<bitmap::RegionIndex> logged;
     std::vector<std::uint64_t> disk;

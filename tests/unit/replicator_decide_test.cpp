@@ -117,6 +117,18 @@ TEST(HandshakeTable, BlankSourceNeverOverwritesAHistory) {
   expect(node_at({}, 0, 0), a_target(), Row::kNewerPeer, Resync::kRefused, "the source has no history");
 }
 
+TEST(Explain, SaysWhoIsOverwrittenFromWhatAndWhatIsLost) {
+  auto source = a_source();
+  auto target = a_target(kFork + 1);
+  source.node = 1;
+  target.node = 2;
+  const auto tail = explain(source, target, 8192);
+  EXPECT_NE(tail.find("at most 8192 bytes of node 2 are overwritten from node 1"), std::string::npos) << tail;
+  EXPECT_NE(tail.find("is lost"), std::string::npos) << tail;
+  target.in_service = true;
+  EXPECT_NE(explain(source, target, 0).find("nothing is overwritten"), std::string::npos);
+}
+
 // ---- Split brain
 
 TEST(HandshakeTable, BothLeftACommonGenerationAndWroteIsSplitBrain) {
@@ -130,15 +142,6 @@ TEST(HandshakeTable, SourceThatWroteOnInTheCommonGenerationIsNotOverwrittenEithe
   auto source = a_target(kFork + 9);  // the target left at kFork
   const auto target = node_at(lineage_of_source(), first_of(2), first_of(2));
   expect(source, target, Row::kNewerPeer, Resync::kRefused, "the target must be the source");
-}
-
-TEST(HandshakeTable, TargetThatLeftBeforeWhatItHadConfirmedWasSetBack) {
-  auto source = a_source();
-  auto target = a_fork(kFork - 50);
-  target.discard = true;
-  expect(source, target, Row::kVictim, Resync::kPartial, "gave up");
-  source.base = kFork - 10;
-  expect(source, target, Row::kBeforeBase, Resync::kConsent, "set back");
 }
 
 TEST(HandshakeTable, SeedOfAHistoryThatTheSourceLacksNeedsConsent) {

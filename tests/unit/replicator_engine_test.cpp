@@ -159,6 +159,49 @@ TEST(Engine, SourceLostForGoodTheSurvivorsResyncPartially) {
   EXPECT_LT(bytes, Cluster::kVolumeBytes / 4);
 }
 
+TEST(Engine, OthersMayWaitForThePreviousSourceAsDataKeeperDoesIt) {
+  Cluster cluster(3);
+  for (NodeIndex node = 0; node < 3; ++node) cluster.settings(node).wait_previous_ms = -1;
+  for (NodeIndex node = 0; node < 3; ++node) cluster.start(node);
+  cluster.link_all();
+  ASSERT_TRUE(cluster.promote(0));
+  for (std::uint64_t i = 0; i < 20; ++i) cluster.write(0, i * 64);
+  cluster.settle();
+  cluster.kill(0);
+  ASSERT_TRUE(cluster.promote(1));
+  cluster.write(1, 900);
+  cluster.settle();
+  EXPECT_EQ(cluster.engine(1).in_sync(), 0b010U);
+  EXPECT_NE(cluster.engine(1).explain(2).find("previous source"), std::string::npos) << cluster.engine(1).explain(2);
+  cluster.start(0);
+  cluster.link_all();
+  cluster.settle();
+  EXPECT_EQ(cluster.engine(1).in_sync(), 0b111U) << cluster.engine(1).explain(2);
+  expect_equal(cluster, {0, 1, 2});
+  std::printf("with the previous source back: %llu bytes to it, %llu to the third node\n",
+              static_cast<unsigned long long>(cluster.resync_bytes(1, 0)),
+              static_cast<unsigned long long>(cluster.resync_bytes(1, 2)));
+  EXPECT_LT(cluster.resync_bytes(1, 0) + cluster.resync_bytes(1, 2), Cluster::kVolumeBytes / 2);
+}
+
+TEST(Engine, ResyncKeepsToItsRate) {
+  Cluster cluster(2);
+  for (NodeIndex node = 0; node < 2; ++node) {
+    cluster.settings(node).resync_bytes_per_second_max = 8192;
+    cluster.start(node);
+  }
+  ASSERT_TRUE(cluster.promote(0, 0b10));
+  for (std::uint64_t i = 0; i < 20; ++i) cluster.write(0, i * 64);
+  cluster.run();
+  cluster.link_all();
+  for (int second = 0; second < 3; ++second) cluster.tick(1000);
+  EXPECT_LE(cluster.resync_bytes(0, 1), 5U * 8192);
+  EXPECT_EQ(cluster.engine(0).in_sync(), 0b01U);
+  for (int second = 0; second < 20; ++second) cluster.tick(1000);
+  EXPECT_EQ(cluster.engine(0).in_sync(), 0b11U) << cluster.engine(0).explain(1);
+  expect_equal(cluster, {0, 1});
+}
+
 TEST(Engine, BothWroteIsSplitBrainUntilAVictimIsNamed) {
   Cluster cluster(2);
   cluster.link_all();
